@@ -1,0 +1,1 @@
+"""HTTP: thin dialects over one response core."""

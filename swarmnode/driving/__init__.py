@@ -1,0 +1,1 @@
+"""The one driver that runs any machine on a clock."""

@@ -1,0 +1,1 @@
+"""What runs in the worker process: everything that touches text or tensors."""

@@ -1,0 +1,1 @@
+"""The stage: one call a step over a range of layers."""

@@ -1,0 +1,42 @@
+"""Inference back ends: what a worker process runs for one model."""
+
+from __future__ import annotations
+
+from zope.interface import Attribute, Interface
+
+from swarmnode.interfaces.plugin import IPluginDescription
+
+
+class IInferenceBackend(IPluginDescription):
+    """The description. Its factory is called in the worker process as `factory(spec)` with a
+    `values.loading.LoadSpec` and returns an `IEngine`."""
+
+    needs_file = Attribute("whether it runs model files; a scripted one does not")
+
+
+class IEngine(Interface):
+    """Runs requests for one model on the worker's engine thread. Not thread-safe: every method is
+    called on that thread only, except where said."""
+
+    def describe():
+        """A JSON-able dict for the node: `profile`, `context_length`, `layers`, `resident_bytes`."""
+
+    def submit(request, emit):
+        """Take a `GenerationRequest`; return a slot id (int). `emit(event)` is called from `step`.
+        Raises `Refused` or `Unavailable` when it cannot be run."""
+
+    def cancel(slot):
+        """Forget the slot; free what it holds. Unknown slots are ignored."""
+
+    def pause(slot):
+        """Do not step this slot until `resume`."""
+
+    def resume(slot):
+        """Step it again."""
+
+    def step():
+        """One bounded piece of work over all runnable slots (one token each, or one chunk of a
+        prompt). Return whether there is more to do now."""
+
+    def close():
+        """Free everything."""

@@ -1,0 +1,1 @@
+"""Twisted adapters for sockets, timers and the HTTP port."""

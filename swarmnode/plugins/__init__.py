@@ -1,0 +1,1 @@
+"""Built-in plug-in descriptions; third parties put files beside them."""

@@ -1,0 +1,1 @@
+"""How bytes become events: deterministic machines without sockets, clocks or threads."""

@@ -1,0 +1,1 @@
+"""Split inference: the head and the stages as machines."""

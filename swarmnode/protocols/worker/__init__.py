@@ -1,0 +1,1 @@
+"""The link between the node and a worker process."""

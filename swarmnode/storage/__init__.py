@@ -1,0 +1,1 @@
+"""The database, the keys and the other files a node keeps."""

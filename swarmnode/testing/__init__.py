@@ -1,0 +1,1 @@
+"""Public fakes, fixtures and contract tests for people who write plug-ins."""

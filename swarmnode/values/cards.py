@@ -1,0 +1,48 @@
+"""What the node knows of a model without reading its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The numbers of a GGUF header that planning and loading need (no weights are read).
+
+    weight_bytes: the size of all tensor data in the file or files, in bytes.
+    layer_bytes: the same for each layer; what belongs to no layer is in `shared_bytes`.
+    """
+
+    architecture: str
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    context_length: int
+    quantization: str
+    weight_bytes: int
+    layer_bytes: tuple[int, ...] = ()
+    shared_bytes: int = 0
+    largest_tensor_elements: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """A model that can be asked for by `label`.
+
+    backend: the name of the inference back end or provider that runs it.
+    path: the file (the first one of a split file), empty where there is none.
+    owned_by: `local`, `builtin`, or a provider's name.
+    created: Unix time in seconds, of the file where there is one.
+    """
+
+    label: str
+    backend: str
+    path: str = ""
+    owned_by: str = "local"
+    created: int = 0
+    facts: ModelFacts | None = None
+    context_length: int | None = None
+    problem: str = ""

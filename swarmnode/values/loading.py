@@ -1,0 +1,61 @@
+"""What a worker is told to load, and what the node knows of a loaded model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from swarmnode.values.layers import KvType, LayerRange, ResidualType
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSpec:
+    """Everything a worker needs to run one model, or a range of its layers.
+
+    layers: None for the whole model. `text` False leaves tokenizer and templates out; a worker with
+    `text` True and `weights` False is a text worker.
+    slots: how many requests are stepped together. context: tokens a session may hold.
+    kv_bytes: the room for keys and values of all sessions together.
+    residual: None for the default of the file's weight types.
+    """
+
+    label: str
+    path: str
+    backend: str = "numpy"
+    layers: LayerRange | None = None
+    weights: bool = True
+    text: bool = True
+    kv: KvType = "f16"
+    residual: ResidualType | None = None
+    context: int = 8192
+    slots: int = 8
+    kv_bytes: int = 1 << 30
+    threads: int = 1
+    prefill_chunk: int = 128
+    dequantised_bytes: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A running worker, as others see it."""
+
+    label: str
+    pid: int
+    state: str
+    active: int
+    resident_bytes: int
+    footprint_bytes: int
+    idle_seconds: float
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """What a provider is given: its key (empty where none is set) and its own options."""
+
+    name: str
+    api_key: str = ""
+    base_url: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
