@@ -1,0 +1,66 @@
+# Everything a developer or a user runs. Nothing is ever installed by hand.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.complete
+ARGS   ?=
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup run test test-unit test-lint test-docs test-integration test-interop test-clients \
+        test-browser test-swarm nightly docs guide-model bench dist clean
+
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+setup: $(STAMP) ## create .venv with everything
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=24"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	    --config-settings editable_mode=compat -e ".[dev,torch]"
+	touch $@
+
+run: $(STAMP) ## start a node: make run ARGS="--port 9000"
+	@exec $(BIN)/swarmnode run $(ARGS)
+
+test: $(STAMP) test-lint test-unit test-docs test-integration ## everything that needs no extra software
+
+test-lint: $(STAMP) ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-unit: $(STAMP) ## no sockets, no sleeping, under a minute
+	$(PYTEST) -q tests/unit tests/architecture
+
+test-docs: $(STAMP) ## the documentation builds without a warning
+	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+
+test-integration: $(STAMP) ## real processes on loopback, and other people's truth
+	$(PYTEST) -q tests/contracts tests/traces tests/simulation tests/integration
+
+test-clients: $(STAMP) ## official SDKs and command-line clients
+	$(PYTEST) -q tests/clients
+
+test-browser: $(STAMP) ## the page in a real Chromium
+	$(PYTEST) -q tests/browser
+
+nightly: $(STAMP) ## everything, long
+	$(MAKE) test test-clients test-browser
+
+docs: $(STAMP) ## build the documentation into build/site
+	$(BIN)/mkdocs build --strict --site-dir build/site
+
+guide-model: $(STAMP) ## train the built-in guide model again (about an hour)
+	$(BIN)/python packaging/guide_model/build.py
+
+bench: $(STAMP) ## the figures of docs/benchmarks
+	$(BIN)/python docs/benchmarks/node.py
+
+dist: $(STAMP) ## wheel and sdist
+	$(BIN)/python -m build --outdir dist .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,50 @@
+"""Running requests in this node's own worker processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import implementer
+
+from swarmnode.interfaces.generation import IGenerator
+from swarmnode.values.cards import ModelCard
+from swarmnode.values.errors import Refused
+from swarmnode.values.generation import Failed, GenerationRequest
+
+
+@implementer(IGenerator)
+class LocalModels:
+    """Joins the catalog (which models there are) and the worker pool (what runs them)."""
+
+    name = "local"
+
+    def __init__(self, catalog: Any, pool: Any) -> None:
+        self._catalog = catalog
+        self._pool = pool
+
+    def cards(self) -> tuple[ModelCard, ...]:
+        return tuple(self._catalog.cards())
+
+    def generate(self, request: GenerationRequest, sink: Any) -> Any:
+        card = next((card for card in self.cards() if card.label == request.model), None)
+        if card is None:
+            return _refuse(sink, f"The model {request.model!r} is gone from this node", "model_not_found")
+        if card.problem:
+            return _refuse(sink, card.problem, "model_unusable")
+        return self._pool.generate(card, request, sink)
+
+
+class _Nothing:
+    """A generation that is already over."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def cancel(self) -> None: ...
+
+
+def _refuse(sink: Any, message: str, code: str) -> _Nothing:
+    hint = "GET /v1/models lists the models that can be asked for."
+    sink.event(Failed(Refused(message, code=code, hint=hint, param="model")))
+    return _Nothing()
