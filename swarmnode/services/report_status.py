@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from swarmnode.interfaces.node import INodeStatus
 from swarmnode.services.request_record import RequestSummary
+from swarmnode.values.errors import Refused
 
 MAX_LATENCIES = 1000
 
@@ -130,8 +131,10 @@ class NodeStatus:
         return round(self._now() - self._begun, 3)
 
     def _default_model(self) -> str | None:
-        cards = self._core.cards()
-        return self._core.find("auto").label if cards else None
+        try:
+            return str(self._core.find("auto").label)
+        except Refused:
+            return None
 
 
 def _loaded(model: Any) -> dict[str, Any]:
