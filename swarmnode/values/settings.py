@@ -66,7 +66,7 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """The node as a whole."""
+    """The node as a whole. `notes` are to be logged as warnings when it starts, one line each."""
 
     data_dir: Path
     model_path: Path | None = None
@@ -78,3 +78,4 @@ class NodeSettings:
     serving: ServingSettings = field(default_factory=ServingSettings)
     workers: WorkerSettings = field(default_factory=WorkerSettings)
     logs: LogSettings = field(default_factory=LogSettings)
+    notes: tuple[str, ...] = ()

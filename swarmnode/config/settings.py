@@ -1,0 +1,133 @@
+"""From the configuration to the frozen settings of each component.
+
+This is also the gate: what cannot be kept does not become settings.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from swarmnode.config.config import Config
+from swarmnode.config.later import LATER
+from swarmnode.config.problems import show
+from swarmnode.values.errors import Refused
+from swarmnode.values.settings import (
+    ApiSettings,
+    LogSettings,
+    NodeSettings,
+    ServingSettings,
+    WorkerSettings,
+)
+
+DEFAULT_CONTEXT = 8192
+
+
+def node_settings(config: Config) -> NodeSettings:
+    """The settings of the node, with what is to be told to the user in `notes`.
+
+    Raises `Refused(code="not_built_yet")` when a key asks for a protection that is not built: the
+    node must not start as if it were.
+    """
+    refuse_unbuilt_protections(config)
+    value = config.value
+    return NodeSettings(
+        data_dir=config.data_dir,
+        model_path=value("inference.model_path"),
+        open_browser=value("ui.open_browser_on_start"),
+        database_url=value("storage.database_url") or "",
+        identity_passphrase=value("identity.passphrase") or "",
+        api_key=value("api.api_key") or "",
+        api=_api(config),
+        serving=_serving(config),
+        workers=_workers(config),
+        logs=_logs(config),
+        notes=(*config.notes, *_exposure(config)),
+    )
+
+
+def later_warnings(config: Config) -> tuple[str, ...]:
+    """One line for each key that is set, but belongs to a feature that is not built yet."""
+    return tuple(
+        f"{name}: not built yet ({later.feature}), no effect"
+        for name, later in LATER.items()
+        if config.is_set(name)
+    )
+
+
+def refuse_unbuilt_protections(config: Config) -> None:
+    """Raise `Refused(code="not_built_yet")` naming each protection that is asked for and not built."""
+    asked = [
+        f"{name} = {show(config.value(name))} ({config.origin(name)}) asks for a protection of "
+        f"{later.feature}, which is not built yet"
+        for name, later in LATER.items()
+        if config.is_set(name) and later.stops(config.value(name))
+    ]
+    if asked:
+        raise Refused(
+            "; ".join(asked),
+            code="not_built_yet",
+            hint="The node does not start rather than run without it. Remove the key to start without.",
+        )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach a listener on the address."""
+    return address == "localhost" or ip_address(address).is_loopback
+
+
+def _api(config: Config) -> ApiSettings:
+    value = config.value
+    return ApiSettings(
+        listen_address=value("api.listen_address"),
+        port=value("node.listen_port"),
+        rate_limit_rpm=value("api.rate_limit_rpm"),
+        rate_limit_admin_rpm=value("api.rate_limit_admin_rpm"),
+        rate_limit_loopback=value("api.rate_limit_loopback"),
+        metrics_auth_required=value("api.metrics_auth_required"),
+        theme=value("ui.theme"),
+    )
+
+
+def _serving(config: Config) -> ServingSettings:
+    value = config.value
+    return ServingSettings(
+        default_model=value("inference.default_model"),
+        max_concurrent_requests=value("inference.max_concurrent_requests"),
+        privacy_mode=value("inference.privacy_mode"),
+    )
+
+
+def _workers(config: Config) -> WorkerSettings:
+    value = config.value
+    batch = min(value("inference.max_batch_size"), value("inference.max_concurrent_decode_batch"))
+    return WorkerSettings(
+        max_ram_mb=value("resources.max_ram_mb"),
+        contribution=value("node.contribution"),
+        idle_unload_seconds=value("auto_manage.idle_unload_secs"),
+        threads=value("resources.max_cpu_threads"),
+        slots=batch if value("inference.continuous_batching") else 1,
+        kv=value("inference.kv_type"),
+        context=value("inference.max_seq_len_override") or DEFAULT_CONTEXT,
+        prefill_chunk=value("inference.prefill_chunk_tokens"),
+        backend=value("inference.backend"),
+    )
+
+
+def _logs(config: Config) -> LogSettings:
+    value = config.value
+    return LogSettings(
+        level=value("logging.level"),
+        format=value("logging.format"),
+        file=value("logging.file"),
+        verbosity=config.verbosity,
+    )
+
+
+def _exposure(config: Config) -> tuple[str, ...]:
+    address = config.value("api.listen_address")
+    if is_loopback(address):
+        return ()
+    return (
+        f"api.listen_address = {address}: the APIs can be reached from other machines, without TLS; "
+        "put a TLS proxy in front, or use a VPN",
+    )
