@@ -61,7 +61,7 @@ def unpack_key(container: bytes, passphrase: str) -> bytes:
             "The identity key is encrypted, and no passphrase is set",
             code="identity_passphrase_missing",
             hint="Set the passphrase that the key was encrypted with, as the environment variable "
-            "SWARMNODE_NODE_IDENTITY_PASSPHRASE or in config.toml.",
+            "SWARMNODE_IDENTITY_PASSPHRASE or as identity.passphrase in config.toml.",
         )
     return _decrypt(container, passphrase)
 
