@@ -1,1 +1,1 @@
-"""The one driver that runs any machine on a clock."""
+"""The driver: runs any machine on a clock and executes its effects."""

@@ -40,3 +40,27 @@ class IEngine(Interface):
 
     def close():
         """Free everything."""
+
+
+class IPromptText(Interface):
+    """What an engine may offer besides: text work that the worker does on a thread of its own, so that
+    a long prompt does not hold up other requests. Called on one thread at a time, never on the
+    engine's; must not touch what the engine thread uses."""
+
+    def prepare(request):
+        """The `GenerationRequest` with its prompt as `TokenIds`, which `submit` then gets.
+        Raises `Refused` for a prompt that cannot be rendered or tokenised."""
+
+    def tokenize(prompt):
+        """The token ids of a `values.generation.Prompt`, as `submit` would use them."""
+
+    def detokenize(ids):
+        """The text of token ids."""
+
+
+class IStageCalls(Interface):
+    """What an engine may offer besides: being a stage of somebody else's pipeline."""
+
+    def stage_call(kind, header, payload):
+        """Answer `open_session`, `step`, `truncate` or `close_session` (see
+        `inference.stage_sessions`); return (header, payload). On the engine thread."""

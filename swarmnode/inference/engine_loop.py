@@ -1,0 +1,198 @@
+"""The worker's engine thread: an engine, what it is asked to do, and one step after another."""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Callable
+from importlib import import_module
+from threading import Condition
+from typing import Any
+
+from swarmnode.interfaces.inference_backend import IPromptText, IStageCalls
+from swarmnode.protocols.worker.events import ends
+from swarmnode.protocols.worker.messages import ANSWERS, Message, json_bytes
+from swarmnode.protocols.worker.vocabulary import Answer, Broken, Emitted, EngineFailed, EngineLoaded
+from swarmnode.values.errors import LocalFault, Refused, SwarmnodeError
+from swarmnode.values.generation import Failed, GenerationEvent, GenerationRequest
+from swarmnode.values.loading import LoadSpec
+
+#: An idle engine is stepped this often, so that it can let go of what has expired.
+HOUSEKEEPING_SECONDS = 10.0
+
+
+class EngineLoop:
+    """Owns the engine. `call` may be used from any thread; all else happens on the thread of `run`.
+
+    progress: counts up with every step that did something; read by others.
+    """
+
+    def __init__(self, post: Callable[[Any], None]) -> None:
+        self._post = post
+        self._work: deque[Callable[[], None]] = deque()
+        self._changed = Condition()
+        self._engine: Any = None
+        self._emitted: list[tuple[int, GenerationEvent]] = []
+        self._expected: set[int] = set()
+        self._slots: dict[int, int] = {}
+        self._busy = False
+        self._quit = False
+        self.text: Any = None
+        self.progress = 0
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Have something done between two steps."""
+        with self._changed:
+            self._work.append(work)
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Let `run` return after the present step."""
+        self._quit = True
+        self.call(lambda: None)
+
+    def run(self) -> None:
+        """Do what is asked and step the engine, until `stop`. A step that raises breaks the worker."""
+        while not self._quit:
+            with self._changed:
+                if not self._work and not self._busy:
+                    self._changed.wait(HOUSEKEEPING_SECONDS)
+            while self._work:
+                self._work.popleft()()
+            try:
+                self._step()
+            except Exception as error:
+                traceback.print_exc()
+                self._post(Broken(_engine_fault(error)))
+                return
+
+    def _step(self) -> None:
+        if self._engine is not None:
+            self._busy = bool(self._engine.step())
+            self.progress += bool(self._emitted or self._busy)
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._emitted:
+            events, self._emitted = tuple(self._emitted), []
+            self._post(Emitted(events))
+
+    # What is asked; each runs on the engine thread.
+
+    def load(self, spec: LoadSpec, factory: str) -> None:
+        """Make the engine."""
+        try:
+            engine = find(factory)(spec)
+            description = dict(engine.describe())
+        except SwarmnodeError as error:
+            self._post(EngineFailed(error))
+        except MemoryError:
+            self._post(EngineFailed(_out_of_memory(f"loading {spec.label}")))
+        except Exception as error:
+            traceback.print_exc()
+            self._post(EngineFailed(_engine_fault(error)))
+        else:
+            self._engine = engine
+            self.text = engine if IPromptText.providedBy(engine) else None
+            self._post(EngineLoaded(description))
+
+    def expect(self, slot: int) -> None:
+        """The text thread prepares this slot's request."""
+        self._expected.add(slot)
+
+    def submit(self, slot: int, request: GenerationRequest | SwarmnodeError) -> None:
+        """Start a prepared request, or fail one that could not be prepared."""
+        if slot not in self._expected:
+            return  # cancelled while it was prepared
+        self._expected.discard(slot)
+        try:
+            if isinstance(request, SwarmnodeError):
+                raise request
+            self._slots[slot] = self._engine.submit(request, lambda event: self._emit(slot, event))
+            self._busy = True
+        except SwarmnodeError as error:
+            self._emit(slot, Failed(error))
+        except Exception as error:
+            traceback.print_exc()
+            self._emit(slot, Failed(_engine_fault(error)))
+        self._flush()
+
+    def _emit(self, slot: int, event: GenerationEvent) -> None:
+        self._emitted.append((slot, event))
+        if ends(event):
+            self._slots.pop(slot, None)
+
+    def cancel(self, slot: int) -> None:
+        """Forget a slot."""
+        self._expected.discard(slot)
+        if (number := self._slots.pop(slot, None)) is not None:
+            self._engine.cancel(number)
+
+    def pause(self, slot: int) -> None:
+        """Do not step a slot."""
+        if slot in self._slots:
+            self._engine.pause(self._slots[slot])
+
+    def resume(self, slot: int) -> None:
+        """Step it again."""
+        if slot in self._slots:
+            self._engine.resume(self._slots[slot])
+            self._busy = True
+
+    def stage_call(self, question: Message) -> None:
+        """Answer a call of the stage interface."""
+        self._post(Answer(answer_to(question, self._stage_answer)))
+        self.progress += 1
+
+    def _stage_answer(self, question: Message) -> tuple[dict[str, Any], Any]:
+        if not IStageCalls.providedBy(self._engine):
+            raise Refused("This back end cannot be a stage of a pipeline", code="not_a_stage")
+        return self._engine.stage_call(question.kind, question.header, question.payload)
+
+
+def answer_to(question: Message, work: Callable[[Message], tuple[dict[str, Any], Any]]) -> Message:
+    """Run `work` on a question; whatever it raises becomes a `fault` message."""
+    call = question.header["call"]
+    try:
+        header, payload = work(question)
+    except SwarmnodeError as error:
+        return Message("fault", {"call": call}, json_bytes(error.as_dict()))
+    except MemoryError:
+        return Message("fault", {"call": call}, json_bytes(_out_of_memory(question.kind).as_dict()))
+    except Exception as error:
+        traceback.print_exc()
+        return Message("fault", {"call": call}, json_bytes(_engine_fault(error).as_dict()))
+    return Message(ANSWERS[question.kind], {**header, "call": call}, payload)
+
+
+def find(path: str) -> Any:
+    """The thing at a dotted path `package.module:attribute`. Raises `Refused`."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise Refused(
+            f"The back end {path!r} cannot be imported: {error}",
+            code="backend_missing",
+            hint="See `swarmnode plugins` for what is installed and what is missing.",
+        ) from error
+
+
+def _engine_fault(error: Exception) -> SwarmnodeError:
+    if isinstance(error, SwarmnodeError):
+        return error
+    if isinstance(error, MemoryError):
+        return _out_of_memory("a step")
+    return LocalFault(
+        f"The engine failed: {type(error).__name__}: {error}",
+        code="engine_failed",
+        hint="The log has the details; please report it.",
+    )
+
+
+def _out_of_memory(doing: str) -> SwarmnodeError:
+    return LocalFault(
+        f"The worker ran out of its memory while {doing}",
+        code="out_of_memory",
+        hint="Use a smaller model, a shorter prompt or a smaller context.",
+    )
