@@ -122,7 +122,9 @@ class _Cursor:
     def skip(self, count: int) -> int:
         start = self.position
         if count < 0 or count > self.size - start:
-            raise self.fail(f"the header ends in the middle: {count} bytes wanted at byte {start} of {self.size}")
+            raise self.fail(
+                f"the header ends in the middle: {count} bytes wanted at byte {start} of {self.size}"
+            )
         self.position = start + count
         return start
 
@@ -248,8 +250,8 @@ class GgufFile:
         self._parts: list[_Part] = []
         try:
             self._parts.append(_Part(first, 0))
-            for index, part in enumerate(_other_parts(first, self._parts[0].metadata), 1):
-                self._parts.append(_Part(part, index))
+            for index, other in enumerate(_other_parts(first, self._parts[0].metadata), 1):
+                self._parts.append(_Part(other, index))
         except BaseException:
             self.close()
             raise
@@ -365,7 +367,9 @@ def _other_parts(first: Path, metadata: Metadata) -> list[Path]:
         return []
     named = _SPLIT_NAME.fullmatch(first.name)
     if count > MAX_PARTS or not named or int(named["count"]) != count:
-        raise BadModelFile(first, f"says that it is one of {count} parts, but is not named NAME-00001-of-{count:05}.gguf")
+        raise BadModelFile(
+            first, f"says that it is one of {count} parts, but is not named NAME-00001-of-{count:05}.gguf"
+        )
     if int(named["number"]) != 1:
         raise BadModelFile(first, f"is part {int(named['number'])} of {count}; name the first part")
     parts = [first.with_name(f"{named['stem']}-{i:05}-of-{count:05}.gguf") for i in range(2, count + 1)]

@@ -11,6 +11,8 @@ class ModelFacts:
 
     weight_bytes: the size of all tensor data in the file or files, in bytes.
     layer_bytes: the same for each layer; what belongs to no layer is in `shared_bytes`.
+    layer_elements: how many numbers each layer's tensors hold.
+    feed_forward: the width of the feed-forward network. tied: the output head is the embedding.
     """
 
     architecture: str
@@ -26,6 +28,9 @@ class ModelFacts:
     layer_bytes: tuple[int, ...] = ()
     shared_bytes: int = 0
     largest_tensor_elements: int = 0
+    layer_elements: tuple[int, ...] = ()
+    feed_forward: int = 0
+    tied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

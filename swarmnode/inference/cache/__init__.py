@@ -1,1 +1,1 @@
-"""Key and value caches behind one interface."""
+"""Caches of layers: one interface for every kind of layer (DESIGN 6)."""

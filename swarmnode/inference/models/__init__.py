@@ -1,1 +1,1 @@
-"""Model families, one a file."""
+"""Model families, one a file, each a small frozen description that the stage follows."""

@@ -1,0 +1,20 @@
+"""All families by the word that `general.architecture` has for them."""
+
+from __future__ import annotations
+
+from swarmnode.inference.models import llama, qwen2, qwen3
+from swarmnode.inference.models.family import Family
+from swarmnode.values.errors import Refused
+
+FAMILIES: dict[str, Family] = {module.FAMILY.architecture: module.FAMILY for module in (llama, qwen2, qwen3)}
+
+
+def family_of(architecture: str) -> Family:
+    """The family of that name; raises `Refused` naming those there are."""
+    if architecture not in FAMILIES:
+        raise Refused(
+            f"the architecture {architecture!r} is not supported",
+            code="unsupported_architecture",
+            hint=f"Choose a model of one of these architectures: {', '.join(FAMILIES)}.",
+        )
+    return FAMILIES[architecture]
