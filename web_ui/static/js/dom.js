@@ -1,0 +1,48 @@
+// Building the page from nodes. There is no innerHTML here, and must not be: answers are untrusted text.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * An element. `facts`: `class`, `text`, `on` (event name to listener), and attributes by their names;
+ * null, undefined and false leave an attribute out. Children: nodes and strings.
+ */
+export function el(tag, facts = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(facts)) {
+    if (name === "text") node.textContent = value;
+    else if (name === "on") listen(node, value);
+    else if (![null, undefined, false].includes(value)) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+function listen(node, listeners) {
+  for (const [type, listener] of Object.entries(listeners)) node.addEventListener(type, listener);
+}
+
+/** A drawing of the sprite, for decoration: hidden from assistive technology. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  const use = document.createElementNS(SVG, "use");
+  svg.setAttribute("aria-hidden", "true");
+  use.setAttribute("href", `/static/icons/sprite.svg#${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** A button that shows a drawing only; `label` is what it says to everybody else. */
+export function iconButton(name, label, onClick, facts = {}) {
+  return el(
+    "button",
+    { type: "button", class: "icon-button", "aria-label": label, title: label, on: { click: onClick }, ...facts },
+    icon(name),
+  );
+}
+
+/** The element with this id, which the page must have. */
+export function byId(id) {
+  const node = document.getElementById(id);
+  if (!node) throw new Error(`The page has no element #${id}`);
+  return node;
+}

@@ -1,0 +1,61 @@
+// The panel that shows what the node says of itself, and the dot at the top of the page.
+
+import { copyFrom } from "./clipboard.js";
+import { byId, el, iconButton } from "./dom.js";
+import { longTime, number, t } from "./i18n.js";
+
+const FACTS = ["peer_id", "version", "uptime", "active", "peers", "addresses"];
+
+/** Build the panel; returns `show(facts)` for the facts of `NodeStatus`. */
+export function wireNodePanel() {
+  const value = Object.fromEntries(FACTS.map((name) => [name, el("dd", { id: `node-${name}` })]));
+  const [subsystems, models] = ["subsystems", "models"].map((name) => el("ul", { class: "plain", id: `node-${name}` }));
+  const peerId = el("code", { class: "peer-id" });
+  const copyPeer = () => copyFrom(copyButton, peerId.textContent, t("node.copied"));
+  const copyButton = iconButton("copy", t("node.copy_peer"), copyPeer);
+  value.peer_id.append(peerId, copyButton);
+  const row = (name) => el("div", { class: `fact fact-${name}` }, el("dt", { text: t(`node.${name}`) }), value[name]);
+  byId("node-panel").replaceChildren(
+    el("dl", { class: "facts" }, ...FACTS.map(row)),
+    el("h3", { text: t("node.models") }), models,
+    el("h3", { text: t("node.subsystems") }), subsystems,
+  );
+  return ({ state, subsystems: parts, status }) => {
+    showDot(state);
+    changeList(subsystems, Object.entries(parts), subsystemItem);
+    if (status) showStatus(status, { value, peerId, models });
+  };
+}
+
+function showDot(state) {
+  byId("node-dot").dataset.state = state;
+  byId("node-state").textContent = t(`node.${state}`);
+}
+
+function showStatus(status, { value, peerId, models }) {
+  peerId.textContent = status.peer_id ?? status.node_id ?? "";
+  value.version.textContent = status.version ?? "";
+  value.uptime.textContent = status.uptime_seconds === undefined ? "" : longTime(status.uptime_seconds);
+  value.active.textContent = number(status.active_requests ?? 0);
+  const peers = Array.isArray(status.peers) ? status.peers.length : status.peers;
+  value.peers.textContent = number(Number(peers ?? 0));
+  const addresses = status.addresses ?? [];
+  changeList(value.addresses, addresses.length ? addresses : [t("node.no_addresses")], (text) => el("div", { text }));
+  const loaded = (status.models ?? []).map((model) => (typeof model === "string" ? model : model.label ?? model.id));
+  changeList(models, loaded.length ? loaded : [t("node.no_models")], (text) => el("li", { text }));
+}
+
+/** Build the list again only when it differs, so that a selection in it survives the next answer. */
+function changeList(list, items, build) {
+  const key = JSON.stringify(items);
+  if (list.dataset.shown === key) return;
+  list.dataset.shown = key;
+  list.replaceChildren(...items.map(build));
+}
+
+function subsystemItem([name, up]) {
+  const dot = el("span", { class: "dot", "data-state": up ? "ready" : "starting", "aria-hidden": "true" });
+  const words = name.replaceAll("_", " ");
+  const said = el("span", { class: "visually-hidden", text: t(up ? "node.subsystem_up" : "node.subsystem_down") });
+  return el("li", {}, dot, el("span", { text: words }), said);
+}
