@@ -1,0 +1,169 @@
+"""The site: one Twisted `Site` for every API and the page; every request passes the door first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+from klein import Klein
+from prometheus_client import CollectorRegistry
+from twisted.internet.interfaces import IAddress
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from swarmnode.api.admin import AdminRoutes
+from swarmnode.api.assets import Assets
+from swarmnode.api.auth import PageNonces
+from swarmnode.api.channel import MAX_CONNECTIONS, ApiChannel, ApiRequest, BodyStore
+from swarmnode.api.door import Door
+from swarmnode.api.errors import unexpected
+from swarmnode.api.metrics import MetricsRoutes
+from swarmnode.api.openai import OpenAiRoutes
+from swarmnode.api.pages import PageRoutes
+from swarmnode.api.replies import reply_error
+from swarmnode.api.routing import Router
+from swarmnode.api.status import StatusRoutes
+from swarmnode.api.unbuilt import what_is_missing
+from swarmnode.values.errors import Refused, SwarmnodeError
+from swarmnode.values.settings import ApiSettings, ServingSettings
+
+_PATH_CHARS = re.compile(r"[^\x20-\x7e]")
+MAX_PATH_SHOWN = 120
+
+OnRequest = Callable[[str, int], None]
+
+
+class ApiSite(Site):
+    """Builds `ApiChannel`s, up to a bound; keeps no access log (the core writes a line a request)."""
+
+    protocol = ApiChannel  # type: ignore[assignment]
+
+    def __init__(self, root: Resource, bodies: BodyStore, settings: ApiSettings, clock: Any) -> None:
+        super().__init__(
+            root,
+            requestFactory=ApiRequest,
+            parsePOSTFormSubmission=False,
+            timeout=settings.idle_timeout_seconds,
+            reactor=clock,
+        )
+        self.bodies = bodies
+        self.connections = 0
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        if self.connections >= MAX_CONNECTIONS:
+            return None
+        self.connections += 1
+        return super().buildProtocol(addr)
+
+    def connection_ended(self) -> None:
+        """A channel of ours has lost its connection."""
+        self.connections -= 1
+
+    def startFactory(self) -> None:
+        """Without Twisted's access log there is no clock tick every second for its time stamps."""
+
+    def stopFactory(self) -> None:
+        """See `startFactory`."""
+
+    def log(self, request: Request) -> None:
+        """No access log: it would keep query strings, and repeat the summary lines."""
+
+
+class _Root(Resource):
+    """Lets a request through the door, or answers with the reason why not."""
+
+    isLeaf = True
+
+    def __init__(self, door: Door, inside: Any, on_request: OnRequest | None) -> None:
+        super().__init__()
+        self._door = door
+        self._inside = inside
+        self._on_request = on_request
+
+    def render(self, request: Any) -> Any:
+        if self._on_request is not None:
+            request.notifyFinish().addBoth(lambda _: self._on_request(request.route, request.code))
+        try:
+            wait = self._door.admit(request)
+        except SwarmnodeError as error:
+            return _finish(request, reply_error(request, error))
+        except Exception:
+            return _finish(request, _bug(request, Failure()) or b"")
+        if wait is not None:
+            return _finish(request, reply_error(request, wait.error, wait.seconds))
+        return self._inside.render(request)
+
+
+def _finish(request: Any, body: bytes) -> int:
+    request.write(body)
+    request.finish()
+    return NOT_DONE_YET
+
+
+def make_site(
+    core: Any,
+    node: Any,
+    keys: Any,
+    registry: CollectorRegistry,
+    settings: ApiSettings,
+    clock: Any,
+    page: Path,
+    *,
+    serving: ServingSettings | None = None,
+    on_request: OnRequest | None = None,
+) -> ApiSite:
+    """The site with all routes.
+
+    core: `IResponseCore`; node: `INodeStatus`; keys: `IKeyRing`; page: the folder of the web page.
+    serving: for the limits and defaults of `max_tokens`. on_request(route, status): told of every
+    request when it is over.
+    """
+    app = Klein()
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    router = Router(app)
+    nonces = PageNonces()
+    OpenAiRoutes(core, clock, settings, serving or ServingSettings()).add_to(router)
+    StatusRoutes(core, node).add_to(router)
+    MetricsRoutes(registry).add_to(router)
+    AdminRoutes(node, keys, nonces, clock).add_to(router)
+    PageRoutes(Assets.load(page), nonces, clock, settings.theme).add_to(router)
+    _answer_errors(app)
+    bodies = BodyStore(settings.max_body_bytes, lambda key: key is not None and keys.allows(key))
+    return ApiSite(_Root(Door(keys, settings, clock), app.resource(), on_request), bodies, settings, clock)
+
+
+def _answer_errors(app: Klein) -> None:
+    app.handle_errors(SwarmnodeError)(lambda request, failure: reply_error(request, failure.value))
+    app.handle_errors(HTTPException)(_no_route)
+    app.handle_errors(Exception)(_bug)
+
+
+def _no_route(request: Any, failure: Failure) -> bytes:
+    path = _PATH_CHARS.sub("?", request.path.decode("latin-1"))[:MAX_PATH_SHOWN]
+    if isinstance(failure.value, MethodNotAllowed):
+        allowed = ", ".join(sorted(failure.value.valid_methods or ()))
+        request.setHeader(b"Allow", allowed.encode("ascii"))
+        method = _PATH_CHARS.sub("?", request.method.decode("latin-1"))[:16]
+        error = Refused(f"{path} takes {allowed}, not {method}", code="method_not_allowed")
+        return reply_error(request, error)
+    return reply_error(
+        request, what_is_missing(path) or Refused(f"There is no {path} here", code="not_found")
+    )
+
+
+def _bug(request: Any, failure: Failure) -> bytes | None:
+    log = structlog.get_logger("api")
+    log.error(
+        "bug in a route", request=request.request_id, route=request.route, traceback=failure.getTraceback()
+    )
+    if request.startedWriting:
+        request.transport.abortConnection()
+        return None
+    return reply_error(request, unexpected(request.request_id))
