@@ -54,9 +54,7 @@ def test_a_file_without_a_key_is_named(tmp_path: Path, content: bytes):
     assert caught.value.code == "bad_api_key"
 
 
-@pytest.mark.parametrize(
-    "key", ["short", "with a space", "k\xe9y-of-eight", "x" * 513]
-)
+@pytest.mark.parametrize("key", ["short", "with a space", "k\xe9y-of-eight", "x" * 513])
 def test_a_configured_key_that_no_header_carries_is_refused(tmp_path: Path, key: str):
     with pytest.raises(Refused):
         load_or_create_api_key(tmp_path, key)
