@@ -78,6 +78,7 @@ def read_facts(gguf: GgufFile) -> ModelFacts:
     kv_heads = keys.integer("attention.head_count_kv", 1, heads, default=heads)
     if heads % kv_heads:
         raise BadModelFile(gguf.path, f"{heads} heads do not divide among {kv_heads} key-value heads")
+    _check_window(gguf, keys)
     sizes, elements = _by_layer(gguf, layers)
     total = sum(tensor.nbytes for tensor in gguf.tensors.values())
     return ModelFacts(
@@ -118,6 +119,12 @@ def _unsupported(gguf: GgufFile, what: str) -> Refused:
         code="unsupported_architecture",
         hint=f"Choose a model of one of these architectures: {', '.join(SUPPORTED_ARCHITECTURES)}.",
     )
+
+
+def _check_window(gguf: GgufFile, keys: Keys) -> None:
+    window = keys.integer("attention.sliding_window", 0, MAX_CONTEXT, default=0)
+    if window and window < keys.integer("context_length", 1, MAX_CONTEXT):
+        raise _unsupported(gguf, f"attention through a sliding window of {window} tokens")
 
 
 def is_quantised(tensors: Iterable[TensorInfo]) -> bool:

@@ -42,7 +42,8 @@ def check_batch(batch: Batch, stage: _Stage) -> None:
 def _check_slice(part: Slice, length: int) -> None:
     if part.count < 1 or not 0 <= part.first <= length:
         raise Refused(
-            f"{part.count} rows from position {part.first} do not follow the {length} of session {part.session}",
+            f"{part.count} rows from position {part.first} do not follow the {length} of session "
+            f"{part.session}",
             code="cache_gap",
             hint="Send the rows that are missing first.",
         )
