@@ -30,6 +30,10 @@ class Kind(Protocol):
     def name(self) -> str:
         """The type in a word, for tables."""
 
+    @property
+    def absent(self) -> str:
+        """What None is called, for kinds that have it."""
+
     def describe(self) -> str:
         """What is allowed, to follow the words "allowed: "."""
 
@@ -47,6 +51,7 @@ class Integer:
     low: int
     high: int
     name: str = "integer"
+    absent: str = NONE
 
     def describe(self) -> str:
         return f"a whole number from {self.low} to {self.high}"
@@ -70,6 +75,7 @@ class Number:
     low: float
     high: float
     name: str = "number"
+    absent: str = NONE
 
     def describe(self) -> str:
         return f"a number from {self.low:g} to {self.high:g}"
@@ -97,6 +103,7 @@ class Boolean:
     """true or false; text may also say 1/0, yes/no, on/off."""
 
     name: str = "boolean"
+    absent: str = NONE
 
     def describe(self) -> str:
         return "true or false"
@@ -118,6 +125,7 @@ class AutoBoolean:
     """true, false or "auto", which is None: the program decides."""
 
     name: str = 'boolean or "auto"'
+    absent: str = "auto"
 
     def describe(self) -> str:
         return 'true, false or "auto"'
@@ -136,6 +144,7 @@ class Text:
     """A line of text without control characters, at most MAX_TEXT characters."""
 
     name: str = "string"
+    absent: str = NONE
 
     def describe(self) -> str:
         return f"one line of text, at most {MAX_TEXT} characters"
@@ -155,6 +164,7 @@ class Choice:
 
     words: tuple[str, ...]
     name: str = "string"
+    absent: str = NONE
 
     def describe(self) -> str:
         return ", ".join(f'"{word}"' for word in self.words)
@@ -173,6 +183,7 @@ class Address:
     """The IP address of one of this machine's interfaces, or `localhost`."""
 
     name: str = "address"
+    absent: str = NONE
 
     def describe(self) -> str:
         return 'an IPv4 or IPv6 address, or "localhost"'
@@ -197,6 +208,7 @@ class FilePath:
     from the folder of the configuration file, or from the working directory for flags and variables."""
 
     name: str = "path"
+    absent: str = NONE
 
     def describe(self) -> str:
         return "a path"
@@ -216,6 +228,7 @@ class TextList:
     """A list of texts. As text: separated by commas, or a JSON list."""
 
     name: str = "list"
+    absent: str = NONE
 
     def describe(self) -> str:
         return f"a list of at most {MAX_ITEMS} texts (in a variable: separated by commas, or JSON)"
@@ -236,6 +249,7 @@ class TextTable:
     """A table from text to text. As text: a JSON object."""
 
     name: str = "table"
+    absent: str = NONE
 
     def describe(self) -> str:
         return f"a table of at most {MAX_ITEMS} names and texts (in a variable: JSON)"
@@ -254,6 +268,7 @@ class Optional:
     """Another kind, or nothing: absent, "" or "none"."""
 
     inner: Kind
+    absent: str = NONE
 
     @property
     def name(self) -> str:

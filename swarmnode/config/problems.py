@@ -30,8 +30,10 @@ def show(value: Any) -> str:
 
 
 def show_for(key: Key, value: Any) -> str:
-    """`show`, with a secret masked."""
-    return MASK if key.secret and value is not None else show(value)
+    """`show`, with a secret masked and None as the key's kind calls it."""
+    if value is None:
+        return key.kind.absent
+    return MASK if key.secret else show(value)
 
 
 class Problems:

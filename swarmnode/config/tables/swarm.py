@@ -77,6 +77,6 @@ KEYS = (
     _claude("default_model", Optional(Text()), None, "Model to use in place of the one asked for."),
     _claude("max_concurrent", Integer(1, 64), 3, "Runs of it at once."),
     _claude("timeout_secs", Integer(1, 86400), 300, "Seconds a run may take."),
-    _claude("working_dir", Optional(FilePath()), None, "Folder it runs in. None: a temporary one."),
+    _claude("working_dir", Optional(FilePath()), None, "Folder it runs in. none: a temporary one."),
 )
 # fmt: on
