@@ -129,7 +129,9 @@ def open_link(where: str) -> socket.socket:
     """The link named on the command line: `fd:N`, or `tcp:PORT` with a token on standard input."""
     way, _, number = where.partition(":")
     if way == "fd":
-        return socket.socket(fileno=int(number))
+        link = socket.socket(fileno=int(number))
+        link.set_inheritable(False)
+        return link
     token = sys.stdin.buffer.readline().strip()
     link = socket.create_connection(("127.0.0.1", int(number)), timeout=30)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

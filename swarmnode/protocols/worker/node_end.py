@@ -24,6 +24,7 @@ from swarmnode.protocols.worker.messages import (
 )
 from swarmnode.protocols.worker.specs import spec_as_dict
 from swarmnode.protocols.worker.vocabulary import (
+    Abandoned,
     Answered,
     Call,
     Cancel,
@@ -224,7 +225,7 @@ class NodeEnd:
         slots, self._slots = self._slots, {}
         calls, self._calls = self._calls, {}
         return [
-            *(Deliver(slot, Failed(error)) for slot in slots),
+            *(Abandoned(slot, error) for slot in slots),
             *(Answered(call, error) for call in calls),
             Ended(None if self._leaving else error),
         ]
@@ -255,7 +256,7 @@ class NodeEnd:
 def _too_late(event: Any) -> list[Any]:
     """Answers for those who ask a link that is over."""
     if isinstance(event, Generate):
-        return [Deliver(event.slot, Failed(_no_room("ended", 0)))]
+        return [Abandoned(event.slot, _no_room("ended", 0))]
     if isinstance(event, Call):
         return [Answered(event.call, _no_room("ended", 0))]
     return []

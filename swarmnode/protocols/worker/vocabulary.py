@@ -118,6 +118,14 @@ class Deliver:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The link ended under a request: nothing more comes for its slot, through no fault of its own."""
+
+    slot: int
+    error: SwarmnodeError
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """The answer to a call: its message, or why there is none."""
 
