@@ -13,7 +13,6 @@ from swarmnode.values.layers import LayerRange, parse_split
 
 if TYPE_CHECKING:
     import numpy as np
-    import numpy.typing as npt
 
     from swarmnode.inference.stage.numpy_stage import NumpyStage
 

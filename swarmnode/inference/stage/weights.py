@@ -79,29 +79,33 @@ class Matrix:
         step = rows_per_block(self.width)
         for start in range(0, self.rows, step):
             end = min(start + step, self.rows)
-            yield start, self._held[start:end] if self._held is not None else self._unpack(start, end)
+            yield start, self._held[start:end] if self._held is not None else self._at_use(start, end)
 
     def _unpacked(self) -> Floats:
         out = np.empty((self.rows, self.width), np.float32)
         step = rows_per_block(self.width)
         for start in range(0, self.rows, step):
-            end = min(start + step, self.rows)
-            out[start:end] = self._unpack(start, end)
+            end = start + step
+            self._unpack(start, out[start:end])
         for info in self._tensors:
             self._gguf.release(info)
         return out
 
-    def _unpack(self, start: int, end: int) -> Floats:
+    def _at_use(self, start: int, end: int) -> Floats:
         """Rows start..end as float32: a view of the file where that is what it holds."""
-        pieces = list(self._pieces(start, end))
-        if len(pieces) == 1 and pieces[0][0].type_name == "F32":
-            return np.frombuffer(pieces[0][1], np.float32).reshape(-1, self.width)
+        (info, packed, count), *others = self._pieces(start, end)
+        if info.type_name == "F32" and not others:
+            return np.frombuffer(packed, np.float32).reshape(count, self.width)
         out = self._scratch.take("weights", end - start, self.width)
+        self._unpack(start, out)
+        return out
+
+    def _unpack(self, start: int, out: Floats) -> None:
+        """Rows from `start` on into `out`, float32 [rows, width]."""
         done = 0
-        for info, packed, count in pieces:
+        for info, packed, count in self._pieces(start, start + len(out)):
             dequantise(info.type_name, packed, out[done : done + count].reshape(-1))
             done += count
-        return out
 
     def _pieces(self, start: int, end: int) -> Iterator[tuple[TensorInfo, memoryview, int]]:
         """(tensor, packed bytes, rows) for each tensor that rows start..end touch."""
