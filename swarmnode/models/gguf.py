@@ -10,40 +10,23 @@ from __future__ import annotations
 import mmap
 import os
 import re
-import struct
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
-from swarmnode.values.errors import Refused
+from swarmnode.models.header import MAX_KEY_BYTES, BadModelFile, Cursor, Metadata
+
+__all__ = ["GGML_TYPES", "BadModelFile", "GgufFile", "Metadata", "TensorInfo", "first_parts"]
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
-MAX_TENSORS = 1 << 17
+MAX_TENSORS = 1 << 16
 MAX_KEYS = 1 << 16
-MAX_KEY_BYTES = 1 << 16
 MAX_DIMENSIONS = 4
 MAX_PARTS = 1 << 12
 DEFAULT_ALIGNMENT = 32
-
-_SCALARS: dict[int, struct.Struct] = {
-    0: struct.Struct("<B"),
-    1: struct.Struct("<b"),
-    2: struct.Struct("<H"),
-    3: struct.Struct("<h"),
-    4: struct.Struct("<I"),
-    5: struct.Struct("<i"),
-    6: struct.Struct("<f"),
-    7: struct.Struct("<?"),
-    10: struct.Struct("<Q"),
-    11: struct.Struct("<q"),
-    12: struct.Struct("<d"),
-}
-_STRING, _ARRAY = 8, 9
-_U32 = struct.Struct("<I")
-_U64 = struct.Struct("<Q")
 
 #: ggml type id -> (name, elements a block, bytes a block), from ggml.h and ggml-common.h.
 GGML_TYPES: dict[int, tuple[str, int, int]] = {
@@ -82,17 +65,6 @@ GGML_TYPES: dict[int, tuple[str, int, int]] = {
 }
 
 
-class BadModelFile(Refused):
-    """The file is not a GGUF that can be read; the message names the file and the fault."""
-
-    def __init__(self, path: str | os.PathLike[str], fault: str) -> None:
-        super().__init__(
-            f"{Path(path).name}: {fault}",
-            code="bad_model_file",
-            hint="Download the file again, or check that it is a complete GGUF (version 2 or 3).",
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
     """Where a tensor lies. `shape` has the fastest dimension last, as numpy writes it; `offset` is
@@ -110,117 +82,6 @@ class TensorInfo:
         return prod(self.shape)
 
 
-class _Cursor:
-    """A bounds-checked reading position in the header."""
-
-    def __init__(self, data: mmap.mmap | bytes, path: str, position: int = 0) -> None:
-        self.data, self.path, self.position, self.size = data, path, position, len(data)
-
-    def fail(self, fault: str) -> BadModelFile:
-        return BadModelFile(self.path, fault)
-
-    def skip(self, count: int) -> int:
-        start = self.position
-        if count < 0 or count > self.size - start:
-            raise self.fail(
-                f"the header ends in the middle: {count} bytes wanted at byte {start} of {self.size}"
-            )
-        self.position = start + count
-        return start
-
-    def scalar(self, kind: int) -> Any:
-        packed = _SCALARS[kind]
-        return packed.unpack_from(self.data, self.skip(packed.size))[0]
-
-    def u32(self) -> int:
-        return int(_U32.unpack_from(self.data, self.skip(4))[0])
-
-    def u64(self) -> int:
-        return int(_U64.unpack_from(self.data, self.skip(8))[0])
-
-    def bytes(self, limit: int | None = None) -> bytes:
-        length = self.u64()
-        if limit is not None and length > limit:
-            raise self.fail(f"a name of {length} bytes at byte {self.position} (at most {limit})")
-        start = self.skip(length)
-        return bytes(self.data[start : start + length])
-
-    def skip_strings(self, count: int) -> None:
-        data, position, size, unpack = self.data, self.position, self.size, _U64.unpack_from
-        for _ in range(count):
-            if position + 8 > size:
-                raise self.fail(f"the header ends in the middle of a list of {count} texts")
-            position += 8 + unpack(data, position)[0]
-        if position > size:
-            raise self.fail("a text in the header reaches beyond the end of the file")
-        self.position = position
-
-
-@dataclass(frozen=True, slots=True)
-class _LazyArray:
-    kind: int
-    count: int
-    position: int
-
-
-class Metadata(Mapping[str, Any]):
-    """The key-value part of the header. Scalars are read at once; arrays when asked for, as lists
-    (texts as `str`; bytes that are not UTF-8 become surrogate escapes)."""
-
-    def __init__(self, cursor: _Cursor, count: int) -> None:
-        self._cursor = cursor
-        self._values: dict[str, Any] = {}
-        for _ in range(count):
-            key = cursor.bytes(MAX_KEY_BYTES).decode("utf-8", "surrogateescape")
-            self._values[key] = self._read(cursor.u32())
-
-    def _read(self, kind: int) -> Any:
-        cursor = self._cursor
-        if kind in _SCALARS:
-            return cursor.scalar(kind)
-        if kind == _STRING:
-            return cursor.bytes().decode("utf-8", "surrogateescape")
-        if kind == _ARRAY:
-            inner, count = cursor.u32(), cursor.u64()
-            lazy = _LazyArray(inner, count, cursor.position)
-            if inner == _STRING:
-                if count > cursor.size // 8:
-                    raise cursor.fail(f"a list of {count} texts cannot fit in {cursor.size} bytes")
-                cursor.skip_strings(count)
-            elif inner in _SCALARS:
-                cursor.skip(count * _SCALARS[inner].size)
-            else:
-                raise cursor.fail(f"a list of values of unknown type {inner}")
-            return lazy
-        raise cursor.fail(f"a value of unknown type {kind} at byte {cursor.position}")
-
-    def _decode(self, lazy: _LazyArray) -> list[Any]:
-        cursor = _Cursor(self._cursor.data, self._cursor.path, lazy.position)
-        if lazy.kind == _STRING:
-            return [cursor.bytes().decode("utf-8", "surrogateescape") for _ in range(lazy.count)]
-        code = _SCALARS[lazy.kind].format[-1]
-        packed = struct.Struct(f"<{lazy.count}{code}")
-        return list(packed.unpack_from(cursor.data, cursor.skip(packed.size)))
-
-    def __getitem__(self, key: str) -> Any:
-        value = self._values[key]
-        return self._decode(value) if isinstance(value, _LazyArray) else value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._values
-
-    def array_length(self, key: str) -> int | None:
-        """How many elements an array has, without decoding it; None for scalars and absent keys."""
-        value = self._values.get(key)
-        return value.count if isinstance(value, _LazyArray) else None
-
-
 class _Part:
     """One file of a model: its mapping, metadata and tensors."""
 
@@ -228,7 +89,7 @@ class _Part:
         self.path = path
         self.map = _map(path)
         try:
-            cursor = _Cursor(self.map, str(path))
+            cursor = Cursor(self.map, str(path))
             self.version, tensors, keys = _preamble(cursor)
             self.metadata = Metadata(cursor, keys)
             self.tensors = tuple(_tensor_table(cursor, tensors, self.metadata, index))
@@ -258,11 +119,25 @@ class GgufFile:
         self.metadata = self._parts[0].metadata
         self.version = self._parts[0].version
         self.tensors: dict[str, TensorInfo] = {}
+        self._check_parts()
         for part in self._parts:
             for tensor in part.tensors:
                 if tensor.name in self.tensors:
                     raise BadModelFile(first, f"two tensors are called {tensor.name!r}")
                 self.tensors[tensor.name] = tensor
+
+    def _check_parts(self) -> None:
+        """A split file's parts say which they are, and how many tensors they hold together."""
+        for index, part in enumerate(self._parts[1:], 1):
+            place = part.metadata.get("split.no", index), part.metadata.get("split.count", len(self._parts))
+            if place != (index, len(self._parts)):
+                raise BadModelFile(
+                    part.path, f"says that it is part {place[0]} of {place[1]} (counted from 0)"
+                )
+        said = self.metadata.get("split.tensors.count")
+        held = sum(len(part.tensors) for part in self._parts)
+        if len(self._parts) > 1 and said is not None and said != held:
+            raise BadModelFile(self.path, f"its parts hold {held} tensors, not {said}")
 
     def data(self, tensor: TensorInfo | str) -> memoryview:
         """The packed bytes of a tensor, as a read-only view of the mapping."""
@@ -298,6 +173,8 @@ class GgufFile:
 
 def _map(path: Path) -> mmap.mmap:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its other end
+            raise BadModelFile(path, "is not a file")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size < 24:
@@ -308,7 +185,7 @@ def _map(path: Path) -> mmap.mmap:
         raise BadModelFile(path, f"cannot be read: {reason}") from error
 
 
-def _preamble(cursor: _Cursor) -> tuple[int, int, int]:
+def _preamble(cursor: Cursor) -> tuple[int, int, int]:
     start = cursor.skip(4)
     magic = bytes(cursor.data[start : start + 4])
     if magic != MAGIC:
@@ -326,12 +203,17 @@ def _preamble(cursor: _Cursor) -> tuple[int, int, int]:
     return version, tensors, keys
 
 
-def _tensor_table(cursor: _Cursor, count: int, metadata: Metadata, part: int) -> Iterator[TensorInfo]:
+#: name, type name, shape, offset from the start of the data, packed bytes
+_Entry = tuple[str, str, tuple[int, ...], int, int]
+
+
+def _tensor_table(cursor: Cursor, count: int, metadata: Metadata, part: int) -> Iterator[TensorInfo]:
     entries = [_tensor_entry(cursor) for _ in range(count)]
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 1 or alignment > 1 << 20 or alignment & (alignment - 1):
         raise cursor.fail(f"general.alignment is {alignment!r}, not a power of two")
     base = -(-cursor.position // alignment) * alignment
+    _check_places(cursor, entries, alignment)
     for name, type_name, shape, offset, nbytes in entries:
         if base + offset + nbytes > cursor.size:
             raise cursor.fail(
@@ -341,7 +223,18 @@ def _tensor_table(cursor: _Cursor, count: int, metadata: Metadata, part: int) ->
         yield TensorInfo(name, type_name, shape, base + offset, nbytes, part)
 
 
-def _tensor_entry(cursor: _Cursor) -> tuple[str, str, tuple[int, ...], int, int]:
+def _check_places(cursor: Cursor, entries: list[_Entry], alignment: int) -> None:
+    """Tensors begin at multiples of the alignment and do not overlap."""
+    end, before = 0, ""
+    for name, _, _, offset, nbytes in sorted(entries, key=lambda entry: entry[3]):
+        if offset % alignment:
+            raise cursor.fail(f"tensor {name!r} lies at offset {offset}, not a multiple of {alignment}")
+        if offset < end:
+            raise cursor.fail(f"the tensors {before!r} and {name!r} overlap")
+        end, before = offset + nbytes, name
+
+
+def _tensor_entry(cursor: Cursor) -> _Entry:
     name = cursor.bytes(MAX_KEY_BYTES).decode("utf-8", "surrogateescape")
     dimensions = cursor.u32()
     if not 1 <= dimensions <= MAX_DIMENSIONS:

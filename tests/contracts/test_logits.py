@@ -1,0 +1,129 @@
+"""Logits against transformers, greedy text against llama2.c, through the command line's own code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swarmnode.cli.main import main
+from swarmnode.inference.sampling.sampler import log_softmax
+from swarmnode.inference.stage.numpy_stage import load_stage
+from swarmnode.inference.stage.seam import Batch, Slice
+from swarmnode.models.gguf import GgufFile
+
+FAMILIES = ("Llama", "Llama3rope", "Qwen2", "Qwen3")
+#: transformers' float32 and ours differ by roundings only.
+TOLERANCE = 1e-4
+
+
+def logits_of(folder: Path, model: Path, ids: list[int], *words: str) -> np.ndarray:
+    out, file = folder / "out.npy", folder / "ids.json"
+    file.write_text(json.dumps({"ids": ids}))
+    assert main(["logits", "--model", str(model), "--ids-file", str(file), "--out", str(out), *words]) == 0
+    return np.load(out)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("length", ["", "_long"])
+def test_equal_to_transformers(shared: Path, tmp_path: Path, family: str, length: str) -> None:
+    models = shared / "data/tiny-models"
+    reference = np.load(models / f"{family}.ref_logits{length}.npz")
+    ids = reference["ids"].tolist()
+    logits = logits_of(tmp_path, models / f"{family}.f32.gguf", ids)
+    assert logits.dtype == np.float32 and logits.shape == (len(ids), 512)
+    if "positions" in reference:
+        logits = logits[reference["positions"]]
+    difference = np.abs(log_softmax(logits) - log_softmax(reference["logits"]))
+    assert difference.max() < TOLERANCE
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("residual", ["f32", "f16"])
+@pytest.mark.parametrize("split", ["0-0,1-4", "0-1,2-4", "0,1,2,3,4", "0-2,3-99"])
+def test_every_split_gives_the_same_bits(shared: Path, tmp_path: Path, split: str, residual: str) -> None:
+    model = shared / "data/stories260K/stories260K.f32.gguf"
+    ids = np.random.default_rng(1).integers(0, 512, 140).tolist()
+    whole = logits_of(tmp_path, model, ids, "--residual", residual)
+    parts = logits_of(tmp_path, model, ids, "--residual", residual, "--split", split)
+    np.testing.assert_array_equal(parts.view(np.uint32), whole.view(np.uint32))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_split_too(shared: Path, tmp_path: Path, family: str) -> None:
+    model = shared / f"data/tiny-models/{family}.f32.gguf"
+    ids = list(range(100, 180))
+    whole = logits_of(tmp_path, model, ids, "--kv", "f16")
+    parts = logits_of(tmp_path, model, ids, "--kv", "f16", "--split", "0-0,1-1")
+    np.testing.assert_array_equal(parts.view(np.uint32), whole.view(np.uint32))
+    assert not np.array_equal(logits_of(tmp_path, model, ids), whole)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("kv", ["f32", "f16"])
+def test_the_greedy_story(shared: Path, kv: str) -> None:
+    """200 greedy steps from BOS spell the published text; the tokens are joined by hand."""
+    folder = shared / "data/stories260K"
+    gguf = GgufFile(folder / "stories260K.f32.gguf")
+    stage = load_stage(gguf, kv=kv, max_dequantised_bytes=1 << 30)
+    stage.open(1, 512)
+    token, ids = int(gguf.metadata["tokenizer.ggml.bos_token_id"]), []
+    for position in range(200):
+        logits = stage.step(Batch((Slice(1, position, 1),), np.array([token], np.int32))).logits
+        token = int(logits[0].argmax())
+        ids.append(token)
+    text = spelled(gguf.metadata["tokenizer.ggml.tokens"], ids)
+    assert text.lstrip(" ") == (folder / "greedy200.txt").read_text("utf-8").rstrip("\n").lstrip(" ")
+
+
+def spelled(tokens: list[str], ids: list[int]) -> str:
+    """SentencePiece pieces as text: `▁` is a space, `<0x0A>` a byte."""
+    joined = bytearray()
+    for token in ids:
+        piece = tokens[token]
+        if piece.startswith("<0x"):
+            joined.append(int(piece[3:5], 16))
+        else:
+            joined += piece.replace("\u2581", " ").encode()
+    return joined.decode()
+
+
+@pytest.mark.shared
+def test_one_line_of_json(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = shared / "data/tiny-models/Qwen3.f32.gguf"
+    out = tmp_path / "o.npy"
+    words = ["--ids", "5,6,7", "--out", str(out), "--split", "0,1-9", "--json"]
+    assert main(["logits", "--model", str(model), *words]) == 0
+    line = capsys.readouterr().out
+    report = json.loads(line)
+    assert line.count("\n") == 1
+    assert report["shape"] == [3, 512]
+    assert report["layers"] == ["0-0", "1-1"]
+    assert report["profile"].startswith("numpy-1/")
+    assert ":kv=f32:" in report["profile"]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--ids", "1,x"], "not token ids"),
+        (["--ids", "1,-2"], "does not hold token ids"),
+        (["--ids", "1,512"], "no token 512"),
+        (["--ids", "1", "--split", "0-0"], "last layer 1"),
+        (["--ids-file", "/nonexistent.json"], "cannot be read"),
+        (["--ids", "1", "--out", "/nonexistent/o.npy"], "cannot be written"),
+    ],
+)
+def test_faults_are_named(
+    shared: Path, tmp_path: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = shared / "data/tiny-models/Qwen2.f32.gguf"
+    base = ["logits", "--model", str(model), "--out", str(tmp_path / "o.npy")]
+    assert main([*base, *words]) != 0
+    printed = capsys.readouterr()
+    assert said in printed.err and not printed.out
