@@ -25,6 +25,7 @@ from swarmnode.observability.bridges import (
 from swarmnode.observability.outlets import FileOutlet, Outlet, StreamOutlet
 from swarmnode.observability.redaction import MAX_TRACEBACK_CHARS, Secrets
 from swarmnode.observability.rendering import Entry, render_json, render_pretty
+from swarmnode.observability.request_log import RequestLog, summary_line
 from swarmnode.values.errors import Refused
 from swarmnode.values.settings import LogSettings
 
@@ -220,3 +221,6 @@ def _unknown(what: str, value: str, allowed: tuple[str, ...]) -> Refused:
         code="bad_log_setting",
         hint=f"logging.{what} is one of: {', '.join(allowed)}.",
     )
+
+
+__all__ = ["LEVELS", "Logs", "RequestLog", "diag", "hide", "set_up_logs", "summary_line"]

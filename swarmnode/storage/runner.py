@@ -21,9 +21,11 @@ class Runner(Protocol):
 
 
 class OneThread:
-    """The runner of a real node: a thread pool of one."""
+    """The runner of a real node: a thread pool of one. reactor: None for the installed one."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any = None) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
         self._reactor = reactor
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="database")
         self._pool.start()
