@@ -22,10 +22,7 @@ HOUSEKEEPING_SECONDS = 10.0
 
 
 class EngineLoop:
-    """Owns the engine. `call` may be used from any thread; all else happens on the thread of `run`.
-
-    progress: counts up with every step that did something; read by others.
-    """
+    """Owns the engine. `call` may be used from any thread; all else happens on the thread of `run`."""
 
     def __init__(self, post: Callable[[Any], None]) -> None:
         self._post = post
@@ -38,7 +35,12 @@ class EngineLoop:
         self._busy = False
         self._quit = False
         self.text: Any = None
-        self.progress = 0
+        self._steps = 0
+
+    @property
+    def progress(self) -> int:
+        """Counts up while work is done: the engine's own count (of layers), else of steps. Any thread."""
+        return int(getattr(self._engine, "progress", self._steps))
 
     def call(self, work: Callable[[], None]) -> None:
         """Have something done between two steps."""
@@ -69,7 +71,7 @@ class EngineLoop:
     def _step(self) -> None:
         if self._engine is not None:
             self._busy = bool(self._engine.step())
-            self.progress += bool(self._emitted or self._busy)
+            self._steps += bool(self._emitted or self._busy)
             self._flush()
 
     def _flush(self) -> None:
@@ -142,7 +144,7 @@ class EngineLoop:
     def stage_call(self, question: Message) -> None:
         """Answer a call of the stage interface."""
         self._post(Answer(answer_to(question, self._stage_answer)))
-        self.progress += 1
+        self._steps += 1
 
     def _stage_answer(self, question: Message) -> tuple[dict[str, Any], Any]:
         if not IStageCalls.providedBy(self._engine):

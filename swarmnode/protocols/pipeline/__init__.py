@@ -1,1 +1,1 @@
-"""Split inference: the head and the stages as machines."""
+"""Split inference: the machine of the head, which keeps a request going over stages that may fail."""

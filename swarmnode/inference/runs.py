@@ -1,0 +1,76 @@
+"""What the batch engine keeps of a request, and of each of its choices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from swarmnode.inference.choice_run import ChoiceAnswer
+from swarmnode.inference.sampling.sampler import Sampler
+from swarmnode.values.errors import LocalFault, Refused, SwarmnodeError
+from swarmnode.values.generation import GenerationEvent, GenerationRequest
+
+Emit = Callable[[GenerationEvent], None]
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A request under way; times are of the engine's clock."""
+
+    slot: int
+    request: GenerationRequest
+    prompt: tuple[int, ...]
+    seed: int
+    emit: Emit
+    submitted: float
+    limit: int
+    left: int
+    paused: bool = False
+    over: bool = False
+    admitted: float | None = None
+    first_token: float | None = None
+    cached: int = 0
+    completion: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One choice. tokens: prompt and answer; computed: how many of them the session holds."""
+
+    owner: Request
+    choice: int
+    sampler: Sampler
+    answer: ChoiceAnswer
+    tokens: list[int]
+    session: int = -1
+    computed: int = 0
+    pending: int = field(default=0)
+
+    @property
+    def prefilling(self) -> bool:
+        return len(self.tokens) - self.computed > 1
+
+
+def check_prompt(prompt: tuple[int, ...], context: int, vocab: int) -> None:
+    """Refuse a prompt that is empty, too long for the context, or holds tokens the model lacks."""
+    if not prompt:
+        raise Refused("The prompt is empty", code="empty_prompt", hint="Send some text.", param="prompt")
+    if len(prompt) >= context:
+        raise Refused(
+            f"The prompt has {len(prompt)} tokens, but the context holds {context} with the answer",
+            code="context_length_exceeded",
+            hint="Send a shorter prompt, or load the model with a longer context if it has one.",
+            param="messages",
+        )
+    if not (min(prompt) >= 0 and max(prompt) < vocab):
+        raise Refused(f"The prompt holds token ids outside 0..{vocab - 1}", code="bad_token", param="prompt")
+
+
+def step_fault(error: Exception) -> SwarmnodeError:
+    """What a failed step means for the request."""
+    if isinstance(error, SwarmnodeError):
+        return error
+    if isinstance(error, MemoryError):
+        hint = "Use a smaller model, a shorter prompt or a smaller context."
+        return LocalFault("The worker ran out of its memory", code="out_of_memory", hint=hint)
+    return LocalFault(f"The engine failed: {type(error).__name__}: {error}", code="engine_failed")
