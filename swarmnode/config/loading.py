@@ -45,7 +45,7 @@ class Surroundings:
 
 
 def load_config(
-    overrides: Iterable[Override] = (),
+    overrides: Mapping[str, str] | Iterable[Override] = (),
     *,
     config_path: str | os.PathLike[str] | None = None,
     verbosity: int = 0,
@@ -53,13 +53,15 @@ def load_config(
 ) -> Config:
     """The configuration of a node, from all its sources.
 
-    overrides: the command line's; `node.data_dir` may be among them. config_path: a file that must
+    overrides: the command line's, or texts by key; `node.data_dir` may be among them. config_path: a file that must
     exist; without it `config.toml` in the data directory is read if it is there. A data directory
     that the file itself names moves the data, not the file. verbosity: the number of -v flags.
     Raises `Refused(code="bad_config")` that lists every problem in every source.
     """
     around = surroundings or Surroundings()
     problems = Problems()
+    if isinstance(overrides, Mapping):
+        overrides = [Override(key, value, f"--set {key}") for key, value in overrides.items()]
     flags = around.anchored(from_flags(overrides, problems), around.working_dir)
     variables = around.anchored(from_environment(around.environ, problems), around.working_dir)
     early = {**variables, **flags}.get("node.data_dir", (None,))[0] or around.default_data_dir

@@ -110,6 +110,7 @@ def _workers(config: Config) -> WorkerSettings:
         context=value("inference.max_seq_len_override") or DEFAULT_CONTEXT,
         prefill_chunk=value("inference.prefill_chunk_tokens"),
         backend=value("inference.backend"),
+        scripted_models=value("inference.scripted_models"),
     )
 
 

@@ -41,7 +41,8 @@ class ServingSettings:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """Worker processes. max_ram_mb 0: decided from the machine's memory and the contribution."""
+    """Worker processes. max_ram_mb 0: decided from the machine's memory and the contribution.
+    scripted_models: labels that the scripted back end answers for, in tests."""
 
     max_ram_mb: int = 0
     contribution: str = "minimal"
@@ -52,6 +53,7 @@ class WorkerSettings:
     context: int = 8192
     prefill_chunk: int = 128
     backend: str = "numpy"
+    scripted_models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from swarmnode.config.key import Key
-from swarmnode.config.kinds import Boolean, Choice, FilePath, Integer, Kind, Number, Optional, Text
+from swarmnode.config.kinds import Boolean, Choice, FilePath, Integer, Kind, Number, Optional, Text, TextList
 
 ON_OFF = Boolean()
 MAX_CONTEXT = 1 << 24
@@ -28,6 +28,8 @@ KEYS = (
                "A GGUF file to offer, besides those in the data directory."),
     _inference("backend", Text(), "numpy",
                "Inference back end, by its plug-in name (`swarmnode plugins` lists them)."),
+    _inference("scripted_models", TextList(), (),
+               "Models without weights, answered by the scripted back end: for tests of clients."),
     _inference("gpu_layers", Integer(-1, MAX_LAYERS), -1,
                "Layers to run on the GPU. -1: as many as fit. 0: none."),
     _inference("kv_type", Choice(("f32", "f16", "q8_0")), "f16", "Type that keys and values are kept in."),

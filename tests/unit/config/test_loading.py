@@ -115,6 +115,11 @@ def test_the_data_directory_by_each_source(tmp_path: Path) -> None:
     assert config.data_dir == tmp_path / "work" / "flagged"
 
 
+def test_overrides_may_be_texts_by_key(tmp_path: Path) -> None:
+    config = load_config({"node.listen_port": "9000"}, surroundings=surroundings(tmp_path))
+    assert (config.value("node.listen_port"), config.origin("node.listen_port").layer) == (9000, "flag")
+
+
 def test_a_file_named_by_flag(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text('[logging]\nfile = "logs/node.log"\n')
     config = load_config(config_path=tmp_path / "other.toml", surroundings=surroundings(tmp_path))

@@ -49,6 +49,7 @@ def test_each_setting_comes_from_its_key(tmp_path: Path) -> None:
             inference__default_model="m",
             inference__model_path="m.gguf",
             inference__backend="other",
+            inference__scripted_models="echo, liar",
             inference__kv_type="f32",
             inference__max_concurrent_requests="4",
             inference__max_seq_len_override="512",
@@ -84,6 +85,7 @@ def test_each_setting_comes_from_its_key(tmp_path: Path) -> None:
             context=512,
             prefill_chunk=32,
             backend="other",
+            scripted_models=("echo", "liar"),
         ),
         logs=LogSettings(level="debug", format="json", file=tmp_path / "node.log", verbosity=2),
     )
