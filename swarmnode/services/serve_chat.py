@@ -20,7 +20,7 @@ from swarmnode.policy.naming import resolve
 from swarmnode.services.request_record import RequestRecord, RequestSummary
 from swarmnode.values.cards import ModelCard
 from swarmnode.values.errors import LocalFault, SwarmnodeError, Unavailable
-from swarmnode.values.generation import Failed, Finished, GenerationEvent, GenerationRequest
+from swarmnode.values.generation import Failed, Finished, GenerationEvent, GenerationRequest, Started
 from swarmnode.values.settings import ServingSettings
 
 
@@ -34,7 +34,8 @@ class Observer(Protocol):
 
 @implementer(IResponseCore)
 class ResponseCore:
-    """generators: in order of preference. now: monotonic seconds."""
+    """generators: in order of preference. now: monotonic seconds. trace(kind, **fields): told of each
+    step of each request, for the `DIAG:` lines of a verbose log."""
 
     def __init__(
         self,
@@ -42,11 +43,13 @@ class ResponseCore:
         settings: ServingSettings,
         now: Callable[[], float],
         observers: Sequence[Observer] = (),
+        trace: Callable[..., None] = lambda kind, **fields: None,
     ) -> None:
         self._generators = tuple(generators)
         self._settings = settings
         self._now = now
         self._observers = tuple(observers)
+        self.trace = trace
         self._running: set[_Flight] = set()
         self._waiting: OrderedDict[_Flight, None] = OrderedDict()
         self._closed = False
@@ -76,6 +79,7 @@ class ResponseCore:
             flight.fail(_queue_full(limits.max_queue))
         elif decision == "queue":
             self._waiting[flight] = None
+            self.trace("queued", request_id=request.request_id, waiting=len(self._waiting))
             self._changed()
         else:
             self._start(flight)
@@ -140,6 +144,7 @@ class _Flight:
 
     def start(self, now: float) -> None:
         self._record.started(now, self.request.model)
+        self.core.trace("dispatch", request_id=self.request.request_id, model=self.request.model, n=self.request.n)
         try:
             generation = self.generator.generate(self.request, self)
         except Exception as error:
@@ -155,7 +160,15 @@ class _Flight:
         if self._over:
             return
         self._record.saw(event, self.core._now())
-        if isinstance(event, Finished):
+        if isinstance(event, Started):
+            self.core.trace(
+                "execute",
+                request_id=self.request.request_id,
+                prompt_tokens=event.prompt_tokens,
+                cached_tokens=event.cached_tokens,
+                profile=event.profile,
+            )
+        elif isinstance(event, Finished):
             event = replace(event, timings=self._record.timings())
         self._sink.event(event)
         if isinstance(event, Finished | Failed):
@@ -192,7 +205,9 @@ class _Flight:
     def _end(self) -> None:
         if not self._over:
             self._over = True
-            self.core.left(self, self._record.summary(self.core._now()))
+            summary = self._record.summary(self.core._now())
+            self.core.trace("done", request_id=summary.request_id, outcome=summary.outcome, tokens=summary.tokens)
+            self.core.left(self, summary)
 
 
 def _stopping() -> Unavailable:

@@ -240,3 +240,14 @@ def test_the_first_generator_wins_a_shared_label(clock: Clock) -> None:
     core.submit(ask("same"), Sink())
     core.submit(ask("other"), Sink())
     assert (len(first.runs), len(second.runs)) == (1, 1)
+
+
+def test_each_step_of_a_request_is_traced(generator: Generator, clock: Clock) -> None:
+    seen: list[str] = []
+    core = ResponseCore(
+        [generator], ServingSettings(max_concurrent_requests=1), clock, trace=lambda kind, **fields: seen.append(kind)
+    )
+    core.submit(ask(), Sink())
+    core.submit(ask(), Sink())
+    generator.runs[0].answer()
+    assert seen == ["dispatch", "queued", "execute", "done", "dispatch"]
