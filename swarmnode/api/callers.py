@@ -55,7 +55,7 @@ def judge(peer: str, headers: Headers, host: str, port: int, address: str = "") 
     proxied = any(_from_proxy(name) for name, _ in headers.getAllRawHeaders())
     here = is_loopback(peer)
     name, host_port = split_host(host)
-    ours = _names_loopback(name) or (here and bool(address) and name == address)
+    ours = host_port >= 0 and (_names_loopback(name) or (here and bool(address) and name == address))
     return Caller(
         address=_reported(headers) or peer if here and proxied else peer,
         local=here and not proxied,

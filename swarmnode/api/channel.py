@@ -70,16 +70,22 @@ class ApiChannel(HTTPChannel):
         self._arriving = False
         super().allContentReceived()
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the client has not read what was written to it."""
+        return bool(self._waitingForTransport)
+
     def lineLengthExceeded(self, line: bytes) -> None:
-        self._respondToBadRequestAndDisconnect()
+        self._end_with(_head_too_large())
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         """Replaces Twisted's bare `400 Bad Request`; called for malformed heads and chunks."""
-        if self.requests and self.requests[-1].startedWriting:
-            self.loseConnection()
-            return
         large = self._receivedHeaderSize > MAX_HEADER_BYTES or self._receivedHeaderCount > MAX_HEADERS
-        self.transport.write(_refusal(_head_too_large() if large else _malformed()))
+        self._end_with(_head_too_large() if large else _malformed())
+
+    def _end_with(self, error: SwarmnodeError) -> None:
+        if not (self.requests and self.requests[-1].startedWriting):
+            self.transport.write(_refusal(error))
         self.loseConnection()
 
 

@@ -8,7 +8,8 @@ that is in no table is refused too: a field that is ignored in silence is a prom
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -52,6 +53,21 @@ def table_of(*fields: Field) -> dict[str, Field]:
     if len(table) != len(fields):
         raise ValueError("a field is in the table twice")
     return table
+
+
+def done(name: str, check: Check, takes: str, meaning: str, *, required: bool = False) -> Field:
+    """A field that does what it says."""
+    return Field(name, "done", check, takes, meaning, required)
+
+
+def accepted(name: str, check: Check, takes: str, meaning: str = "") -> Field:
+    """A field that cannot change the answer."""
+    return Field(name, "accepted", check, takes, meaning)
+
+
+def default_only(name: str, *allowed: Any) -> Field:
+    """A field whose feature is not there: null and the `allowed` values are taken, others refused."""
+    return Field(name, "default only", only(*allowed), " or ".join(["null", *map(_as_json, allowed)]))
 
 
 def missing(param: str) -> Refused:
@@ -174,17 +190,16 @@ def only(*allowed: Any) -> Check:
     def check(value: Any, param: str) -> Any:
         if any(type(value) is type(good) and value == good for good in allowed):
             return value
-        shown = _shown(allowed)
-        hint = f"Leave `{param}` out" + (f", or send {shown}." if allowed else ".")
+        hint = f"Leave `{param}` out" + (
+            f", or send {' or '.join(map(_as_json, allowed))}." if allowed else "."
+        )
         raise unsupported(param, "can have only its default value in this version", hint)
 
     return check
 
 
-def _shown(values: Iterable[Any]) -> str:
-    from swarmnode.api.replies import dump
-
-    return " or ".join(dump(value).decode("utf-8") for value in values)
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _unknown(name: str, table: Mapping[str, Field], prefix: str) -> Refused:

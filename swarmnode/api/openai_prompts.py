@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from swarmnode.api.checks import (
-    Field,
+    accepted,
     anything,
+    default_only,
+    done,
     invalid_type,
     invalid_value,
     mapping,
     missing,
-    only,
     read_fields,
     table_of,
     text,
@@ -33,29 +34,22 @@ _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant"
 _LATER_ROLES = ("tool", "function")
 
 MESSAGE = table_of(
-    Field(
-        "role",
-        "done",
-        text(32),
-        "system, developer, user or assistant",
-        "who speaks; developer is read as system",
-        True,
+    done(
+        "role", text(32), "system, developer, user or assistant", "developer is read as system", required=True
     ),
-    Field("content", "done", anything, "string, or array of parts of type text", "what is said"),
-    Field(
-        "name", "done", text(MAX_NAME_CHARS), "string up to 256 characters", "handed to the model's template"
-    ),
-    Field("tool_calls", "default only", only([]), "null or []"),
-    Field("tool_call_id", "default only", only(), "null"),
-    Field("function_call", "default only", only(), "null"),
-    Field("audio", "default only", only(), "null"),
-    Field("refusal", "default only", only(""), 'null or ""'),
-    Field("annotations", "accepted", anything, "anything", "part of an answer that is sent back"),
-    Field("reasoning_content", "accepted", anything, "anything", "part of an answer that is sent back"),
+    done("content", anything, "string, or array of parts of type text", "what is said; parts become lines"),
+    done("name", text(MAX_NAME_CHARS), "string up to 256 characters", "handed to the model's template"),
+    default_only("tool_calls", []),
+    default_only("tool_call_id"),
+    default_only("function_call"),
+    default_only("audio"),
+    default_only("refusal", ""),
+    accepted("annotations", anything, "anything", "part of an answer that is sent back"),
+    accepted("reasoning_content", anything, "anything", "part of an answer that is sent back"),
 )
 PART = table_of(
-    Field("type", "done", text(64), "text", "the kind of part", True),
-    Field("text", "done", text(MAX_PROMPT_BYTES), "string", "what is said"),
+    done("type", text(64), '"text"', "the kind of part", required=True),
+    done("text", text(MAX_PROMPT_BYTES), "string", "what is said"),
 )
 
 

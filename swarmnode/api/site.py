@@ -40,7 +40,10 @@ OnRequest = Callable[[str, int], None]
 
 
 class ApiSite(Site):
-    """Builds `ApiChannel`s, up to a bound; keeps no access log (the core writes a line a request)."""
+    """Builds `ApiChannel`s, up to a bound; keeps no access log (the core writes a line a request).
+
+    routes: all (method, rule) pairs that it answers.
+    """
 
     protocol = ApiChannel  # type: ignore[assignment]
 
@@ -53,6 +56,7 @@ class ApiSite(Site):
             reactor=clock,
         )
         self.bodies = bodies
+        self.routes: tuple[tuple[str, str], ...] = ()
         self.connections = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
@@ -136,7 +140,10 @@ def make_site(
     PageRoutes(Assets.load(page), nonces, clock, settings.theme).add_to(router)
     _answer_errors(app)
     bodies = BodyStore(settings.max_body_bytes, lambda key: key is not None and keys.allows(key))
-    return ApiSite(_Root(Door(keys, settings, clock), app.resource(), on_request), bodies, settings, clock)
+    root = _Root(Door(keys, settings, clock), app.resource(), on_request)
+    site = ApiSite(root, bodies, settings, clock)
+    site.routes = tuple(router.rules)
+    return site
 
 
 def _answer_errors(app: Klein) -> None:

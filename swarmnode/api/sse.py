@@ -159,11 +159,12 @@ class StreamedAnswer:
     # What the connection tells (IPushProducer).
 
     def pauseProducing(self) -> None:
+        if self._paused or self._over:
+            return  # A transport asks again with every write above its mark.
         self._paused = True
         self._unsent = 0
         self._steering.pause()
-        if self._stall is None:
-            self._stall = self._clock.callLater(self._stall_seconds, self._stalled)
+        self._stall = self._clock.callLater(self._stall_seconds, self._stalled)
 
     def resumeProducing(self) -> None:
         self._paused = False
@@ -185,6 +186,8 @@ class StreamedAnswer:
         if isinstance(event, Started):
             announce(request, event)
         request.registerProducer(self, True)
+        if request.channel.blocked:  # by an answer before this one; then no pause will be asked for again
+            self.pauseProducing()
         self._ping = self._clock.callLater(KEEPALIVE_SECONDS, self._keep_alive)
 
     def _write(self, data: bytes) -> None:
