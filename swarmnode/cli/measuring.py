@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from math import ceil
 from statistics import fmean
@@ -77,17 +77,21 @@ def measure(
 ) -> dict[str, Any]:
     """Send the load and report on it. `done` is called after each request, from its thread."""
 
-    def client(_: int) -> list[Sample]:
-        samples = []
-        for _ in range(load.iterations):
-            samples.append(sample(node, load, clock))
-            done()
-        return samples
+    rows: list[list[Sample]] = [[] for _ in range(load.concurrency)]
 
+    def client(row: list[Sample]) -> None:
+        for _ in range(load.iterations):
+            row.append(sample(node, load, clock))
+            done()
+
+    # Daemons, so that Ctrl-C ends the program although requests are under way.
+    threads = [threading.Thread(target=client, args=(row,), daemon=True) for row in rows]
     began = clock()
-    with ThreadPoolExecutor(load.concurrency) as pool:
-        samples = [one for many in pool.map(client, range(load.concurrency)) for one in many]
-    return report(load, samples, clock() - began)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return report(load, [one for row in rows for one in row], clock() - began)
 
 
 def sample(node: Requests, load: Load, clock: Callable[[], float]) -> Sample:

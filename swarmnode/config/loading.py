@@ -53,9 +53,9 @@ def load_config(
 ) -> Config:
     """The configuration of a node, from all its sources.
 
-    overrides: the command line's, or texts by key; `node.data_dir` may be among them. config_path: a file that must
-    exist; without it `config.toml` in the data directory is read if it is there. A data directory
-    that the file itself names moves the data, not the file. verbosity: the number of -v flags.
+    overrides: the command line's, or texts by key; `node.data_dir` may be among them. config_path: a
+    file that must exist; without it `config.toml` in the data directory is read if it is there. A data
+    directory that the file itself names moves the data, not the file. verbosity: the number of -v flags.
     Raises `Refused(code="bad_config")` that lists every problem in every source.
     """
     around = surroundings or Surroundings()
