@@ -1,7 +1,7 @@
-// A real Chromium for the tests, a page that collects what went wrong in it, and a stream the test controls.
+// A real Chromium for the tests, pages that gather what went wrong in them, and pictures.
 
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
 import { chromium } from "playwright-core";
@@ -10,90 +10,66 @@ const FLAGS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ];
-
-export const BASE_URL = required("BASE_URL");
-export const API_KEY = required("API_KEY");
 const SCREENSHOTS = process.env.SWARMNODE_SCREENSHOTS ?? "";
 
+export const BASE_URL = required("BASE_URL").replace(/\/$/, "");
+export const API_KEY = required("API_KEY");
+export const DESKTOP = { width: 1280, height: 800 };
+export const PHONE = { width: 360, height: 740 };
+
+let browser = null;
+
 function required(name) {
-  if (!process.env[name]) throw new Error(`Set ${name}: the address or the key of a running node`);
+  if (!process.env[name]) throw new Error(`Set ${name}: the address or the API key of a running node`);
   return process.env[name];
 }
 
-/** A browser with an empty profile; `close()` ends it and removes the profile. */
-export async function openBrowser(options = {}) {
-  const profile = await mkdtemp(join(tmpdir(), "swarmnode-browser-"));
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: FLAGS,
-    viewport: { width: 1280, height: 800 },
-    ...options,
-  });
-  const close = async () => {
-    await context.close();
-    await rm(profile, { recursive: true, force: true });
-  };
-  return { context, close };
+/** Start the one browser of a run, with an empty profile of its own. */
+export async function startBrowser() {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
 }
 
-/** A page whose console errors, uncaught errors and CSP violations are gathered in `faults`. */
-export async function openPage(context, path = "/") {
-  const page = await context.newPage();
+export const stopBrowser = () => browser.close();
+
+/** What a page complains of: console errors, uncaught errors, violations of the content security policy. */
+async function gatherFaults(page) {
   const faults = [];
   page.on("console", (message) => { if (message.type() === "error") faults.push(message.text()); });
   page.on("pageerror", (fault) => faults.push(String(fault)));
   await page.exposeFunction("tellViolation", (text) => { faults.push(text); });
   await page.addInitScript(() => {
-    addEventListener("securitypolicyviolation", (event) => tellViolation(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
+    const tell = (event) => tellViolation(`CSP: ${event.violatedDirective} ${event.blockedURI}`);
+    addEventListener("securitypolicyviolation", tell);
   });
-  await page.goto(BASE_URL + path);
-  return { page, faults };
+  return faults;
 }
 
-/** A page that has its key and knows its models. */
-export async function openReady(context, path = "/") {
-  const opened = await openPage(context, path);
-  await opened.page.locator("#model:enabled").waitFor();
-  return opened;
+/**
+ * Run `body({page, context, faults})` on a fresh page of a fresh profile, which must complain of nothing but
+ * `expected` (a pattern). `before(page)` runs before the page is loaded; `ready: false` does not wait for models.
+ */
+export async function withPage(options, body) {
+  const { path = "/", viewport = DESKTOP, expected = null, before = null, ready = true, ...more } = options;
+  const context = await browser.newContext({ viewport, locale: "en-GB", ...more });
+  try {
+    const page = await context.newPage();
+    const faults = await gatherFaults(page);
+    await before?.(page);
+    await page.goto(BASE_URL + path);
+    if (ready) await page.locator("#model:enabled").waitFor();
+    await body({ page, context, faults });
+    assert.deepEqual(faults.filter((fault) => !expected?.test(fault)), [], "the page complained");
+  } finally {
+    await context.close();
+  }
 }
 
-/** Replace the page's chat requests by a stream that `say(page, text)` and the others below feed. */
-export async function controlStream(page) {
-  await page.evaluate(() => {
-    const real = globalThis.fetch;
-    const encoder = new TextEncoder();
-    globalThis.controlled = { requests: [], aborted: 0 };
-    globalThis.fetch = (path, options) => {
-      if (path !== "/v1/chat/completions") return real(path, options);
-      controlled.requests.push(JSON.parse(options.body));
-      let push;
-      const body = new ReadableStream({ start: (sink) => { push = sink; } });
-      controlled.event = (event) => push.enqueue(encoder.encode(`data: ${JSON.stringify(event)}\n\n`));
-      controlled.bytes = (bytes) => push.enqueue(new Uint8Array(bytes));
-      controlled.end = () => { push.enqueue(encoder.encode("data: [DONE]\n\n")); push.close(); };
-      controlled.breakOff = () => push.error(new TypeError("network error"));
-      options.signal.addEventListener("abort", () => {
-        controlled.aborted += 1;
-        push.error(new DOMException("Aborted", "AbortError"));
-      });
-      return Promise.resolve(new Response(body, { headers: { "content-type": "text/event-stream" } }));
-    };
-  });
-}
+/** Answer requests to `path` with a JSON body. */
+export const answerWith = (page, path, status, body) =>
+  page.route(`**${path}`, (route) => route.fulfill({ status, json: body }));
 
-/** Feed one event into the controlled stream. */
-export const tell = (page, event) => page.evaluate((one) => controlled.event(one), event);
-
-/** Feed a piece of the answer. */
-export const say = (page, content) =>
-  tell(page, { model: "guide", choices: [{ index: 0, delta: { content }, finish_reason: null }] });
-
-/** End the controlled answer as a node does. */
-export async function finish(page, tokens = 3, reason = "stop") {
-  await tell(page, { model: "guide", choices: [{ index: 0, delta: {}, finish_reason: reason }] });
-  await tell(page, { choices: [], usage: { prompt_tokens: 5, completion_tokens: tokens, total_tokens: tokens + 5 } });
-  await page.evaluate(() => controlled.end());
-}
+/** The page gets no key by its nonce, as when it is opened from another computer. */
+export const withoutNonce = (page) => answerWith(page, "/api/admin/page-key", 403, { error: { message: "no" } });
 
 /** Ask by keyboard, as a user does. */
 export async function ask(page, text) {
@@ -101,9 +77,16 @@ export async function ask(page, text) {
   await page.locator("#question").press("Enter");
 }
 
+/** What the node says on a route, with its key, straight from the test. */
+export async function fromNode(path) {
+  const response = await fetch(BASE_URL + path, { headers: { authorization: `Bearer ${API_KEY}` } });
+  assert.equal(response.status, 200, path);
+  return response.json();
+}
+
 /** Keep a picture where SWARMNODE_SCREENSHOTS says. */
 export async function picture(page, name) {
   if (!SCREENSHOTS) return;
   await mkdir(SCREENSHOTS, { recursive: true });
-  await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
+  await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), animations: "disabled" });
 }

@@ -32,7 +32,7 @@ GUIDE_ANSWER = (
     "swarmnode is a program that runs language models on your own computer and answers over an OpenAI API. "
     "Start it with `swarmnode run`; it listens on port **8800**."
 )
-LONG_ANSWER = """A node is **one program** with several faces. Here is what happens between your key press and the answer.
+LONG_ANSWER = """A node is **one program** with several faces. This is how a question travels through it.
 
 ### The way of a question
 
@@ -49,7 +49,7 @@ The same from Python, with the official client:
 from openai import OpenAI
 
 client = OpenAI(base_url="http://127.0.0.1:8800/v1", api_key=open("api_key").read().strip())
-stream = client.chat.completions.create(model="auto", messages=[{"role": "user", "content": "Hello"}], stream=True)
+stream = client.chat.completions.create(model="auto", messages=messages, stream=True, max_tokens=500)
 for chunk in stream:
     print(chunk.choices[0].delta.content or "", end="", flush=True)
 ```
@@ -63,6 +63,7 @@ for chunk in stream:
 
 More is in the [documentation](https://example.org/docs). Ask away.
 """
+ANSWERS = dict(zip([str(model["id"]) for model in MODELS], [GUIDE_ANSWER, LONG_ANSWER], strict=True))
 
 
 def pieces(text: str) -> list[str]:
@@ -94,6 +95,9 @@ class FakeNode(ThreadingHTTPServer):
         self.nonces: set[str] = set()
         self.active = 0
         self.began = time.monotonic()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle is nothing to report."""
 
     def status(self) -> dict[str, Any]:
         """What `GET /v1/status` answers."""
@@ -129,24 +133,24 @@ class Handler(BaseHTTPRequestHandler):
             names = ["storage", "identity", "workers", "inference_router", "api_server"]
             self._json(200, {"ready": True, "subsystems": dict.fromkeys(names, True)})
         elif not self._may():
-            self._error(401, "The API key is missing or wrong", "Send it as a Bearer token.", "invalid_api_key")
+            self._error(401, "The API key is missing or wrong", "invalid_api_key")
         elif path == "/v1/models":
             self._json(200, {"object": "list", "data": MODELS})
         elif path == "/v1/status":
             self._json(200, self.server.status())
         else:
-            self._error(404, "No such route", "", "not_found")
+            self._error(404, "No such route", "not_found")
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if self.path == "/api/admin/page-key":
             self._page_key()
         elif not self._may():
-            self._error(401, "The API key is missing or wrong", "Send it as a Bearer token.", "invalid_api_key")
+            self._error(401, "The API key is missing or wrong", "invalid_api_key")
         elif self.path == "/v1/chat/completions":
             self._chat(json.loads(body))
         else:
-            self._error(404, "No such route", "", "not_found")
+            self._error(404, "No such route", "not_found")
 
     def _may(self) -> bool:
         return self.headers.get("authorization") == f"Bearer {self.server.api_key}"
@@ -164,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
         base = PAGE if inside.startswith("i18n/") else PAGE / "static"
         file = (base / inside).resolve()
         if not file.is_relative_to(base) or not file.is_file():
-            self._error(404, "No such file", "", "not_found")
+            self._error(404, "No such file", "not_found")
             return
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         self._send(200, kind, file.read_bytes())
@@ -172,19 +176,21 @@ class Handler(BaseHTTPRequestHandler):
     def _page_key(self) -> None:
         nonce = self.headers.get("x-page-nonce", "")
         if nonce not in self.server.nonces:
-            self._error(403, "The page's nonce is spent", "Reload the page.", "bad_nonce")
+            self._error(403, "The page's nonce is spent", "bad_nonce", "Reload the page.")
             return
         self.server.nonces.remove(nonce)
         self._json(200, {"api_key": self.server.api_key})
 
     def _chat(self, request: dict[str, Any]) -> None:
-        known = [model["id"] for model in MODELS]
-        if request["model"] not in known:
-            self._error(404, f"There is no model {request['model']!r}", f"Known: {', '.join(known)}", "model_not_found")
+        model = request["model"]
+        if model not in ANSWERS:
+            self._error(
+                404, f"There is no model {model!r}", "model_not_found", f"Known: {', '.join(ANSWERS)}"
+            )
             return
         self.server.active += 1
         try:
-            self._stream(chunks(request["model"], GUIDE_ANSWER if request["model"] == "guide" else LONG_ANSWER))
+            self._stream(chunks(model, ANSWERS[model]))
         except OSError:
             self.close_connection = True  # The page went away in the middle, as it may.
         finally:
@@ -199,9 +205,9 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(PAUSE_SECONDS)
         self.wfile.write(b"data: [DONE]\n\n")
 
-    def _error(self, status: int, message: str, hint: str, code: str) -> None:
-        body = {"message": message, "type": "invalid_request_error", "param": None, "code": code, "hint": hint}
-        self._json(status, {"error": body})
+    def _error(self, status: int, message: str, code: str, hint: str = "") -> None:
+        body = {"message": message, "type": "invalid_request_error", "param": None}
+        self._json(status, {"error": {**body, "code": code, "hint": hint}})
 
     def _json(self, status: int, body: dict[str, Any]) -> None:
         self._send(status, "application/json", json.dumps(body).encode())

@@ -148,5 +148,5 @@ function turnsOf(messages) {
 
 /** The note on the guide stands once, under its first answer in a conversation. */
 function noteBelongs(conversation, message) {
-  return Boolean(message.builtin) && conversation.messages.find((other) => other.builtin) === message;
+  return conversation.messages.find((other) => other.builtin && other.content) === message;
 }

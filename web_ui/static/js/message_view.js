@@ -61,6 +61,14 @@ export class AnswerView {
     this.again?.remove();
   }
 
+  /** After a fault the way on stands there in words. */
+  #againButton() {
+    const label = t("answer.retry");
+    if (!this.message.error) return iconButton("retry", label, this.retry);
+    const facts = { type: "button", class: "ghost-button", on: { click: this.retry } };
+    return el("button", facts, icon("retry"), el("span", { text: label }));
+  }
+
   #text() {
     const { message } = this;
     this.name.textContent = message.model ?? "";
@@ -74,9 +82,10 @@ export class AnswerView {
     const { message } = this;
     const copyButton = iconButton("copy", t("answer.copy"), () =>
       copyFrom(copyButton, message.content, t("answer.copied")));
-    this.again = isLast ? iconButton("retry", t("answer.retry"), this.retry) : null;
+    this.again = isLast ? this.#againButton() : null;
     const buttons = [message.content ? copyButton : null, this.again];
-    return el("footer", { class: "answer-foot" }, ...buttons, el("span", { class: "measures", text: measures(message) }));
+    const counts = el("span", { class: "measures", text: measures(message) });
+    return el("footer", { class: "answer-foot" }, ...buttons, counts);
   }
 }
 

@@ -83,7 +83,8 @@ function numberBox(field, settings, changed) {
     settings[name] = value ?? null; // What cannot be sent is not: the default holds until it is mended.
     changed();
   });
-  return el("div", { class: "setting" }, el("label", { for: id, text: t(`settings.${name}`) }), box, hintOf(field), problem);
+  const label = el("label", { for: id, text: t(`settings.${name}`) });
+  return el("div", { class: "setting" }, label, box, hintOf(field), problem);
 }
 
 function hintOf(field) {

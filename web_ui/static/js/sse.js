@@ -22,9 +22,9 @@ export class EventParser {
     if (line === "") {
       if (this.#data.length) events.push(this.#data.join("\n"));
       [this.#data, this.#size] = [[], 0];
-    } else if (line.startsWith("data:")) {
+    } else if (line === "data" || line.startsWith("data:")) {
       const value = line.slice(line[5] === " " ? 6 : 5);
-      this.#size += value.length;
+      this.#size += value.length + 1;
       if (this.#size > MAX_EVENT_CHARS) throw new RangeError("An event of the stream is too long");
       this.#data.push(value);
     }
