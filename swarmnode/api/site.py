@@ -35,6 +35,8 @@ from swarmnode.values.settings import ApiSettings, ServingSettings
 
 _PATH_CHARS = re.compile(r"[^\x20-\x7e]")
 MAX_PATH_SHOWN = 120
+#: What nginx calls the status of a request whose client did not wait for the answer.
+CLIENT_GONE = 499
 
 OnRequest = Callable[[str, int], None]
 
@@ -52,7 +54,7 @@ class ApiSite(Site):
             root,
             requestFactory=ApiRequest,
             parsePOSTFormSubmission=False,
-            timeout=settings.idle_timeout_seconds,
+            timeout=settings.idle_timeout_seconds or None,
             reactor=clock,
         )
         self.bodies = bodies
@@ -92,7 +94,7 @@ class _Root(Resource):
 
     def render(self, request: Any) -> Any:
         if self._on_request is not None:
-            request.notifyFinish().addBoth(lambda _: self._on_request(request.route, request.code))
+            self._report(request, self._on_request)
         try:
             wait = self._door.admit(request)
         except SwarmnodeError as error:
@@ -102,6 +104,12 @@ class _Root(Resource):
         if wait is not None:
             return _finish(request, reply_error(request, wait.error, wait.seconds))
         return self._inside.render(request)
+
+    def _report(self, request: Any, on_request: OnRequest) -> None:
+        request.notifyFinish().addCallbacks(
+            lambda _: on_request(request.route, request.code),
+            lambda _: on_request(request.route, CLIENT_GONE),
+        )
 
 
 def _finish(request: Any, body: bytes) -> int:

@@ -76,6 +76,12 @@ def test_ranges_hold_at_both_ends(name: str, low: float, high: float, step: floa
         refused(name, "invalid_value", function, **{name: high + step})
 
 
+@pytest.mark.parametrize("name", ["temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty"])
+def test_numbers_are_finite(name: str) -> None:
+    for value in (float("inf"), float("-inf"), float("nan"), 10**400):
+        refused(name, "invalid_value", **{name: value})
+
+
 def test_repetition_penalty_is_above_zero() -> None:
     refused("repetition_penalty", "invalid_value", repetition_penalty=0)
     assert chat(repetition_penalty=10).sampling.repetition_penalty == 10.0

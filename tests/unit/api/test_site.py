@@ -354,6 +354,16 @@ def test_routes_are_reported_by_their_rule(site: Harness) -> None:
     assert site.seen == [(rule, 200), (rule, 404), ("none", 401)]
 
 
+def test_clients_that_do_not_wait_are_reported_as_such(page: Path) -> None:
+    site = Harness(page)
+    site.core._script = None
+    connection = MemoryConnection(site.site)
+    body = b'{"model": "echo", "messages": [{"role": "user", "content": "x"}]}'
+    connection.request("POST", "/v1/chat/completions", body, [KEY])
+    connection.lose()
+    assert site.seen == [("/v1/chat/completions", 499)]
+
+
 # The page and its key.
 
 
