@@ -112,7 +112,9 @@ def _call(command: Command, words: list[str]) -> int:
     try:
         parser, module = build_parser(command)
         args = parser.parse_args(words)
-        return int(module.run(args))
+        code = int(module.run(args))
+        sys.stdout.flush()  # here, where a reader that is gone can be told from a fault
+        return code
     except SwarmnodeError as error:
         return _report(error, args)
     except SystemExit as leaving:  # argparse has printed its help or its complaint

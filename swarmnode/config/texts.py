@@ -13,7 +13,7 @@ from swarmnode.config.kinds import BadValue
 from swarmnode.config.problems import Problems
 
 #: Variables with our prefix that are no keys: they steer tests only.
-NOT_KEYS = ("SWARMNODE_SHARED",)
+NOT_KEYS = ("SWARMNODE_SHARED", "SWARMNODE_REQUIRE_BROWSER", "SWARMNODE_SCREENSHOTS")
 NOT_KEYS_PREFIX = "SWARMNODE_TEST_"
 
 

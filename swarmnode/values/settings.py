@@ -73,9 +73,9 @@ class NodeSettings:
     data_dir: Path
     model_path: Path | None = None
     open_browser: bool = True
-    database_url: str = ""
-    identity_passphrase: str = ""
-    api_key: str = ""
+    database_url: str = field(default="", repr=False)
+    identity_passphrase: str = field(default="", repr=False)
+    api_key: str = field(default="", repr=False)
     api: ApiSettings = field(default_factory=ApiSettings)
     serving: ServingSettings = field(default_factory=ServingSettings)
     workers: WorkerSettings = field(default_factory=WorkerSettings)

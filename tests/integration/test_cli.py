@@ -159,6 +159,17 @@ def test_chat_in_a_pipe(node: StandIn, home: Path) -> None:
     assert [message["role"] for message in second["messages"]] == ["system", "user", "assistant", "user"]
 
 
+def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "swarmnode", "config", "reference"]
+    shown = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert shown.stdout
+    assert shown.stderr
+    shown.stdout.close()
+    assert shown.wait(PATIENCE_SECONDS) == 1
+    assert shown.stderr.read() == b""
+    shown.stderr.close()
+
+
 def test_chat_with_the_output_closed(node: StandIn, home: Path) -> None:
     words = command(node, home, "chat")
     chat = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

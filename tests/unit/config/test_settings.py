@@ -91,6 +91,13 @@ def test_each_setting_comes_from_its_key(tmp_path: Path) -> None:
     )
 
 
+def test_settings_do_not_show_their_secrets(tmp_path: Path) -> None:
+    config = configured(
+        tmp_path, api__api_key="sesame", identity__passphrase="sesame", storage__database_url="x://sesame@db"
+    )
+    assert "sesame" not in repr(node_settings(config)) + repr(config)
+
+
 @pytest.mark.parametrize(
     ("values", "slots"),
     [
