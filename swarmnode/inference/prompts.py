@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from swarmnode.inference.text.model import TextModel
+from swarmnode.inference.text.templates import ChatTemplate
 from swarmnode.models.gguf import GgufFile
 from swarmnode.values.errors import Refused
 from swarmnode.values.generation import Conversation, GenerationRequest, Prompt, TokenIds
@@ -15,13 +16,16 @@ from swarmnode.values.generation import Conversation, GenerationRequest, Prompt,
 class PromptText:
     """A model's tokenizer and chat template. One thread at a time."""
 
-    def __init__(self, model: TextModel) -> None:
-        self.model = model
+    def __init__(self, model: TextModel, template: ChatTemplate) -> None:
+        self.model, self._template = model, template
 
     @classmethod
     def load(cls, gguf: GgufFile) -> PromptText:
         """From the metadata of a GGUF. Raises `Refused` for tokenizers that are not supported."""
-        return cls(TextModel.load(gguf))
+        model = TextModel.load(gguf)
+        template = ChatTemplate.load(gguf, model)
+        template.warm()
+        return cls(model, template)
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
         """The request with its prompt as ids."""
@@ -33,7 +37,7 @@ class PromptText:
             return prompt.ids
         if isinstance(prompt, Conversation):
             now = time.strftime("%Y-%m-%dT%H:%M:%S")
-            return tuple(self.model.encode_chat(self.model.render(prompt.messages, now=now)))
+            return tuple(self.model.encode_chat(self._template.render(prompt.messages, now=now)))
         return self._raw(prompt.text)
 
     def _raw(self, text: str) -> tuple[int, ...]:
@@ -60,4 +64,4 @@ class PromptText:
 
     def close(self) -> None:
         """Let go of the template's process."""
-        self.model.close()
+        self._template.close()

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from swarmnode.inference.sampling.sampler import Sampler
 from swarmnode.inference.stage.seam import Batch, Slice, Stage
-from swarmnode.inference.text_loop import ids_from
+from swarmnode.protocols.worker.tokens import ids_from
 from swarmnode.values.errors import Refused, Unavailable
 from swarmnode.values.generation import Sampling
 

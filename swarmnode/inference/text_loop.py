@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import threading
 import traceback
-from array import array
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
 from swarmnode.inference.engine_loop import EngineLoop, answer_to
 from swarmnode.protocols.worker.messages import Message
+from swarmnode.protocols.worker.tokens import ids_bytes, ids_from
 from swarmnode.protocols.worker.vocabulary import Answer
 from swarmnode.values.errors import LocalFault, Refused, SwarmnodeError
 from swarmnode.values.generation import GenerationRequest, request_from_dict
@@ -66,29 +66,6 @@ class TextLoop:
             return {}, text.detokenize(ids_from(question.payload)).encode("utf-8", "surrogatepass")
         request = request_from_dict(json.loads(bytes(question.payload)))
         return {}, ids_bytes(text.tokenize(request.prompt))
-
-
-def ids_bytes(ids: Any) -> bytes:
-    """Token ids as the link carries them: 32-bit little-endian integers."""
-    packed = array("i", ids)
-    return packed.tobytes() if _LITTLE else _swapped(packed)
-
-
-def ids_from(payload: Any) -> tuple[int, ...]:
-    """The inverse of `ids_bytes`."""
-    packed = array("i")
-    packed.frombytes(bytes(payload))
-    if not _LITTLE:
-        packed.byteswap()
-    return tuple(packed)
-
-
-_LITTLE = array("i", [1]).tobytes()[0] == 1
-
-
-def _swapped(packed: array[int]) -> bytes:
-    packed.byteswap()
-    return packed.tobytes()
 
 
 def _text_fault(error: Exception) -> SwarmnodeError:

@@ -105,6 +105,11 @@ class HostedModel:
             self._start()
         return pooled
 
+    def preload(self) -> None:
+        """Load it although nobody asks yet."""
+        if self._refusal() is None:
+            self._start()
+
     def _refusal(self) -> SwarmnodeError | None:
         if len(self._waiting) >= MAX_WAITING:
             return Unavailable(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import structlog
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from zope.interface import implementer
 
@@ -17,6 +18,8 @@ from swarmnode.values.settings import WorkerSettings
 from swarmnode.workers.hosted_model import HostedModel
 from swarmnode.workers.load_plan import load_spec
 from swarmnode.workers.process import WorkerProcess
+
+log = structlog.get_logger("workers")
 
 #: Models of which the pool remembers anything at a time.
 MAX_MODELS = 256
@@ -45,7 +48,8 @@ class WorkerPool:
     """See `IWorkerPool`.
 
     reactor: what `WorkerProcess` needs (in tests a `Clock`, with a `spawn` of the test's).
-    factories: back end name -> dotted path of its engine factory.
+    backends: back end name -> dotted path of its engine factory.
+    budget() -> bytes that all workers together may take now.
     options: what a card's engine gets as `LoadSpec.options`.
     noticed: told ('loaded' | 'unloaded' | 'crashed', label), for metrics and events.
     """
@@ -54,17 +58,17 @@ class WorkerPool:
         self,
         reactor: Any,
         settings: WorkerSettings,
-        factories: Mapping[str, str],
+        backends: Mapping[str, str],
         *,
-        budget_bytes: int,
+        budget: Callable[[], int],
         footprint: Footprint,
         evict: Evict,
         options: Callable[[ModelCard], Mapping[str, Any]] = lambda card: {},
         noticed: Callable[[str, str], None] = lambda what, label: None,
         spawn: Callable[[str, Callable[[SwarmnodeError], None]], Any] | None = None,
     ) -> None:
-        self._reactor, self._settings, self._factories = reactor, settings, dict(factories)
-        self._budget, self._footprint, self._evict = budget_bytes, footprint, evict
+        self._reactor, self._settings, self._backends = reactor, settings, dict(backends)
+        self._budget, self._footprint, self._evict = budget, footprint, evict
         self._options, self._noticed = options, noticed
         self._spawn = spawn or (lambda label, lost: WorkerProcess(reactor, label, lost))
         self._models: dict[str, HostedModel] = {}
@@ -78,10 +82,17 @@ class WorkerPool:
             sink.event(Failed(error))
             return _Over()
 
+    def preload(self, card: ModelCard) -> None:
+        """Load a model before anybody asks for it; failures are logged, and told to who asks then."""
+        try:
+            self._model(card).preload()
+        except SwarmnodeError as error:
+            log.warning("model not preloaded", model=card.label, reason=error.message)
+
     def _model(self, card: ModelCard) -> HostedModel:
         if self._stopping:
             raise _node_stopping()
-        if card.backend not in self._factories:
+        if card.backend not in self._backends:
             raise LocalFault(
                 f"{card.label} wants the back end {card.backend!r}, which is not installed",
                 code="backend_missing",
@@ -94,10 +105,10 @@ class WorkerPool:
         return model
 
     def _hosted(self, card: ModelCard) -> HostedModel:
-        spec = load_spec(card, self._settings, self._budget, self._options(card))
+        spec = load_spec(card, self._settings, self._budget(), self._options(card))
         return HostedModel(
             spec,
-            self._factories[card.backend],
+            self._backends[card.backend],
             self._footprint(card, spec),
             clock=self._reactor,
             spawn=self._spawn,
@@ -117,7 +128,7 @@ class WorkerPool:
         """Unload what has to go before the model is loaded; fires when it is gone."""
         others = [m for m in self._models.values() if m.holds_memory and m is not model]
         try:
-            leaving = self._evict(_recent_first(others), model.footprint_bytes, self._budget)
+            leaving = self._evict(_recent_first(others), model.footprint_bytes, self._budget())
         except SwarmnodeError as error:
             return fail(error)
         gone = [self._models[label].stop() for label in leaving]

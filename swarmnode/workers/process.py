@@ -62,6 +62,7 @@ class WorkerProcess:
 
     reactor: `IReactorProcess`, `IReactorTime` and `IReactorSocket` (or `IReactorTCP` for way `tcp`).
     exited: fires with None when the process is reaped and its pipes are closed.
+    measured: may be set; called with what the worker says of itself, about once a second while it works.
     lost: called once when the link ends without `leave`, with the reason; requests and calls that were
     under way have been told before.
     """
@@ -77,6 +78,7 @@ class WorkerProcess:
         self.label = label
         self.pid = 0
         self.stats: Mapping[str, Any] = {}
+        self.measured: Callable[[Mapping[str, Any]], None] = lambda values: None
         self.exited: Deferred[None] = Deferred()
         self._reactor, self._lost = reactor, lost
         self._numbers = count()
@@ -174,6 +176,11 @@ class WorkerProcess:
         self._process.signal("KILL")
 
     @property
+    def alive(self) -> bool:
+        """Whether it can still be asked."""
+        return not (self._driver.stopped or self._leaving or self._link_gone or self._process.gone)
+
+    @property
     def active(self) -> int:
         """Requests under way."""
         return len(self._sinks)
@@ -238,6 +245,7 @@ class WorkerProcess:
 
     def _take_stats(self, effect: words.Stats) -> None:
         self.stats = effect.values
+        self.measured(effect.values)
 
     def _ended(self, effect: words.Ended) -> None:
         self._hang_up()

@@ -66,13 +66,15 @@ class _Place:
 
 
 class PipelineHead:
-    """The machine. chunk: rows of one step at most; `ranges` cover the model in order."""
+    """The machine. `ranges` cover the model in order; row_bytes: of one hidden row at a cut; chunk: rows
+    of one step at most."""
 
     def __init__(
         self,
         answer: Answer,
         ranges: Sequence[LayerRange],
         *,
+        row_bytes: int,
         chunk: int,
         replay_bytes: int = REPLAY_BYTES,
         stall_seconds: float = STALL_SECONDS,
@@ -83,6 +85,7 @@ class PipelineHead:
         self._tokens = list(answer.prompt)
         self._capacity = len(answer.prompt) + answer.max_tokens
         self._places = [_Place(layers, KeptInputs(replay_bytes)) for layers in ranges]
+        self._row_bytes = row_bytes
         self._chunk, self._stall, self._losses_left = chunk, stall_seconds, max_losses
         self._over = False
 
@@ -207,7 +210,7 @@ class PipelineHead:
         at_end = event.first + event.count == len(self._tokens)
         if last and at_end and event.drawn is None:
             return _nonsense(self._places[index].layers, "drew no token")
-        if not last and (not event.hidden or len(event.hidden) % event.count):
+        if not last and len(event.hidden) != event.count * self._row_bytes:
             return _nonsense(self._places[index].layers, f"sent {len(event.hidden)} bytes as rows")
         return None
 
