@@ -18,11 +18,19 @@ WARM_UP_PROMPT = "Hello."
 def add_arguments(parser: ArgumentParser) -> None:
     """The flags of `bench`."""
     add_place(parser)
-    parser.add_argument("--max-tokens", type=positive, default=100, help="tokens a request (default: 100)")
     parser.add_argument(
-        "--iterations", type=positive, default=5, help="requests one after the other (default: 5)"
+        "--max-tokens", metavar="N", type=positive, default=100, help="tokens a request (default: 100)"
     )
-    parser.add_argument("--concurrency", type=positive, default=1, help="such rows at once (default: 1)")
+    parser.add_argument(
+        "--iterations",
+        metavar="N",
+        type=positive,
+        default=5,
+        help="requests one after the other (default: 5)",
+    )
+    parser.add_argument(
+        "--concurrency", metavar="N", type=positive, default=1, help="such rows at once (default: 1)"
+    )
     parser.add_argument(
         "--stream", action="store_true", help="stream, and measure the time to the first token"
     )
@@ -32,8 +40,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--no-warm-up", action="store_true", help="measure the first, cold request too")
     parser.add_argument("--offline", metavar="MODEL.gguf", help="measure the engine alone on this file")
-    parser.add_argument("--prompt-tokens", type=positive, default=512, help="with --offline (default: 512)")
-    parser.add_argument("--threads", type=positive, default=1, help="with --offline (default: 1)")
+    parser.add_argument(
+        "--prompt-tokens", metavar="N", type=positive, default=512, help="with --offline (default: 512)"
+    )
+    parser.add_argument(
+        "--threads", metavar="N", type=positive, default=1, help="with --offline (default: 1)"
+    )
     add_json(parser)
     add_verbosity(parser)
 

@@ -27,8 +27,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_place(parser)
     parser.add_argument("--model-name", "--model", metavar="NAME", default="auto", help="model to talk to")
     parser.add_argument("--system", metavar="TEXT", help="system prompt")
-    parser.add_argument("--max-tokens", type=positive, default=2048, help="longest answer (default: 2048)")
-    parser.add_argument("--temperature", type=temperature, default=0.7, help="0 to 2 (default: 0.7)")
+    parser.add_argument(
+        "--max-tokens", metavar="N", type=positive, default=2048, help="longest answer (default: 2048)"
+    )
+    parser.add_argument(
+        "--temperature", metavar="T", type=temperature, default=0.7, help="0 to 2 (default: 0.7)"
+    )
     add_verbosity(parser)
 
 

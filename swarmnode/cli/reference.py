@@ -36,8 +36,8 @@ def _chapter(command: Command) -> str:
     summary = command.help[0].upper() + command.help[1:]
     text = f"\n## {command.name}\n\n{summary}.\n"
     for name, part, help_text in _parts(parser):
-        title = f"`swarmnode {command.name} {name}`: {help_text}.\n" if name else ""
-        text += f"\n{title}{_table(part)}" if title else f"\n{_table(part)}"
+        title = f"\n`swarmnode {command.name} {name}`: {help_text}.\n" if name else ""
+        text += f"{title}\n{_table(part)}"
     return text
 
 
@@ -54,7 +54,7 @@ def _parts(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Argu
 
 def _table(parser: argparse.ArgumentParser) -> str:
     rows = [
-        f"| {_names(action)} | {_cell(action.help or '')} |\n"
+        f"| {_names(action)} | {_cell((action.help or '') + _choices(action))} |\n"
         for action in parser._actions
         if not isinstance(action, argparse._HelpAction) and action.help is not argparse.SUPPRESS
     ]
@@ -66,6 +66,10 @@ def _names(action: argparse.Action) -> str:
         return f"`{action.metavar or action.dest}`"
     value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
     return ", ".join(f"`{name}{value}`" for name in action.option_strings)
+
+
+def _choices(action: argparse.Action) -> str:
+    return f"; one of {', '.join(map(str, action.choices))}" if action.choices else ""
 
 
 def _cell(text: str) -> str:
