@@ -10,9 +10,6 @@ from typing import Any, Protocol
 from twisted.logger import LogLevel, formatEvent, globalLogBeginner, globalLogPublisher
 from twisted.python.failure import Failure
 
-#: Events of this `system` were reported by plug-in discovery in its own words.
-DISCOVERY_SYSTEM = "swarmnode.plugins"
-
 _TWISTED_LEVELS = {
     LogLevel.debug: "debug",
     LogLevel.info: "info",
@@ -67,8 +64,6 @@ def twisted_observer(log: Log) -> Any:
     """An `ILogObserver` that passes Twisted's events on."""
 
     def observe(event: dict[str, Any]) -> None:
-        if event.get("system") == DISCOVERY_SYSTEM:
-            return
         # `log.err` of the older API leaves the failure under its own name.
         failure = event.get("log_failure") or event.get("failure")
         level = _TWISTED_LEVELS.get(event.get("log_level", LogLevel.info), "info")

@@ -19,7 +19,7 @@ from twisted.python import log as legacy
 from twisted.python.failure import Failure
 
 from swarmnode.observability import logs as module
-from swarmnode.observability.bridges import DISCOVERY_SYSTEM, LoggingBridge
+from swarmnode.observability.bridges import LoggingBridge
 from swarmnode.observability.logs import diag, hide, set_up_logs
 from swarmnode.observability.request_log import RequestLog, summary_line
 from swarmnode.values.errors import Refused
@@ -209,12 +209,6 @@ def test_others_must_be_one_level_more_important(capture: Any):
     logging.getLogger("alembic").info("chatter")
     logging.getLogger("alembic").debug("more chatter")
     assert [e["event"] for e in loud.entries] == ["chatter"]
-
-
-def test_what_discovery_reports_itself_is_not_repeated(capture: Any):
-    captured = capture(format="json")
-    legacy.callWithContext({"system": DISCOVERY_SYSTEM}, legacy.err, Failure(ImportError("x")))
-    assert captured.entries == []
 
 
 def test_a_wrong_format_string_of_a_library_stops_nothing(capture: Any):
