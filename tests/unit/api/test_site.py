@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from twisted.internet.task import Clock
 
+from swarmnode.api.auth import MAX_NONCES
 from swarmnode.api.channel import MAX_CONNECTIONS
 from swarmnode.api.site import ApiSite, make_site
 from swarmnode.testing.fake_core import FAKE_KEY, FakeCore, FakeKeys, FakeNode
@@ -392,6 +393,13 @@ def test_the_nonce_is_good_for_a_minute(site: Harness) -> None:
     nonce = nonce_of(site.ask("GET", "/chat/anything", key=False))
     site.clock.advance(61)
     assert trade(site, nonce).status == 403
+
+
+def test_looking_at_the_head_of_a_page_uses_up_no_nonces(site: Harness) -> None:
+    nonce = nonce_of(site.ask("GET", "/", key=False))
+    for _ in range(MAX_NONCES):
+        site.ask("HEAD", "/", key=False)
+    assert trade(site, nonce).status == 200
 
 
 def test_a_nonce_is_of_no_use_elsewhere(site: Harness) -> None:

@@ -230,6 +230,16 @@ def test_what_is_written_during_a_pause_is_bounded(stream: Request) -> None:
     assert len(stream.connection.raw()) < 2 * MAX_UNSENT_BYTES
 
 
+def test_the_bound_is_for_one_pause(stream: Request) -> None:
+    stream.generation.send(STARTED)
+    piece = TextDelta(0, "x" * (MAX_UNSENT_BYTES * 5 // 8))
+    for _ in range(3):
+        stream.channel.pauseProducing()
+        stream.generation.send(piece)
+        stream.channel.resumeProducing()
+    assert not stream.generation.cancelled
+
+
 def test_a_reader_that_reads_nothing_is_given_up(stream: Request) -> None:
     stream.generation.send(STARTED)
     stream.channel.pauseProducing()
