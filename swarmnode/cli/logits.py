@@ -102,12 +102,17 @@ def _write(stages: list[NumpyStage], ids: list[int], out: Path) -> tuple[int, in
     from swarmnode.inference.stage.chain import logits_of
 
     shape = (len(ids), stages[0].facts.vocab)
-    array = _mapped(out, shape)
-    done = 0
-    for logits in logits_of(stages, np.array(ids, np.int32)):
-        array[done : done + len(logits)] = logits
-        done += len(logits)
-    array.flush()
+    unfinished = out.with_name(out.name + ".part")
+    try:
+        array = _mapped(unfinished, shape)
+        done = 0
+        for logits in logits_of(stages, np.array(ids, np.int32)):
+            array[done : done + len(logits)] = logits
+            done += len(logits)
+        array.flush()
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return shape
 
 

@@ -20,6 +20,7 @@ from swarmnode.inference.stage.shape import Shape, read_shape
 from swarmnode.inference.stage.weights import Matrix, Table, tensor_of, vector_of
 from swarmnode.models.facts import is_quantised, layer_of, read_facts
 from swarmnode.models.gguf import GgufFile
+from swarmnode.policy.memory import held_bytes
 from swarmnode.values.cards import ModelFacts
 from swarmnode.values.errors import LocalFault, Refused
 from swarmnode.values.layers import KvType, LayerRange, NumericsProfile, ResidualType
@@ -47,7 +48,8 @@ def load_stage(
     max_dequantised_bytes: weights are unpacked once and held as float32 if all of the range's fit,
     else a block at a time at each use; the results are the same. kv_bytes: room for the keys and
     values of all sessions; None is no limit.
-    Raises `BadModelFile` and `Refused` for files and ranges that cannot be run.
+    `gguf` must stay open as long as the stage is used. Raises `BadModelFile` and `Refused` for files
+    and ranges that cannot be run.
     """
     core = hold_to_one_thread()
     facts = read_facts(gguf)
@@ -62,12 +64,6 @@ def load_stage(
     profile = NumericsProfile(f"{KERNEL}/{core}", kv, residual)
     held = held_bytes(facts, layers) <= max_dequantised_bytes
     return NumpyStage(gguf, facts, layers, profile, held, kv_bytes)
-
-
-def held_bytes(facts: ModelFacts, layers: LayerRange) -> int:
-    """Bytes of the float32 copies of a range's matrices (the head's among them at the end)."""
-    head = facts.vocab * facts.hidden if layers.end == facts.layers else 0
-    return 4 * (sum(facts.layer_elements[layers.start : layers.end]) + head)
 
 
 def _weights_are_quantised(gguf: GgufFile) -> bool:
