@@ -110,7 +110,9 @@ class FakeNode(ThreadingHTTPServer):
             "ready": True,
             "active_requests": self.active,
             "peers": 0,
-            "models": [{"label": "guide", "state": "ready"}],
+            "models": list(ANSWERS),
+            "unusable_models": {},
+            "loaded_models": [{"id": "guide", "state": "ready", "resident_bytes": 61_000_000}],
         }
 
 

@@ -46,6 +46,6 @@ export const requests = (page) => page.evaluate(() => controlled.requests);
 /** A whole answer in one go. */
 export async function answer(page, text) {
   await say(page, text);
-  await finish(page);
+  await finish(page, { tokens: Math.ceil(text.length / 4) });
   await page.locator(".answer").last().locator(".measures").waitFor();
 }

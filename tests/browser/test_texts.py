@@ -55,7 +55,10 @@ def test_every_icon_and_element_that_is_named_exists() -> None:
     assert set(re.findall(r'href="#icon-(\w+)"', HTML)) | set(in_scripts) == icons
     ids = re.findall(r'\bid="([\w-]+)"', HTML)
     assert len(ids) == len(set(ids))
-    assert set(re.findall(r'byId\("([\w-]+)"\)', SCRIPTS)) <= set(ids)
+    assert set(re.findall(r'byId\("([\w-]+)"\)', SCRIPTS)) <= {
+        *ids,
+        *re.findall(r'\bid: "([\w-]+)"', SCRIPTS),
+    }
 
 
 def test_every_file_that_is_named_exists_and_is_used() -> None:

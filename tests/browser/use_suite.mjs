@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 
-import { ask, fromNode, withPage } from "./browser.mjs";
+import { answerWith, ask, fromNode, withPage } from "./browser.mjs";
 import { answer, controlStream, finish, requests, say } from "./stream.mjs";
 
 const focused = (page) => page.evaluate(() => document.activeElement.id);
@@ -175,6 +175,15 @@ suite("use", () => {
       assert.ok((await page.locator("#node-subsystems li").count()) > 0);
       assert.equal(await page.locator("#node-dot").getAttribute("data-state"), "ready");
     }));
+
+  test("the panel names the models that cannot run, and why", () => {
+    const status = { peer_id: "12D3KooWx", models: [], unusable_models: { "odd.gguf": "It ends after 12 bytes." } };
+    const before = (page) => answerWith(page, "/v1/status", 200, status);
+    return withPage({ path: "/admin", before }, async ({ page }) => {
+      await page.getByText("odd.gguf: It ends after 12 bytes.").waitFor();
+      await page.getByText("A model is loaded when it is first asked.").waitFor();
+    });
+  });
 
   test("a node that has gone shows at the top", () =>
     withPage({ expected: /Failed to load resource/ }, async ({ page }) => {

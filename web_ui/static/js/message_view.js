@@ -63,10 +63,9 @@ export class AnswerView {
 
   /** After a fault the way on stands there in words. */
   #againButton() {
-    const label = t("answer.retry");
-    if (!this.message.error) return iconButton("retry", label, this.retry);
+    if (!this.message.error) return iconButton("retry", t("answer.retry"), this.retry);
     const facts = { type: "button", class: "ghost-button", on: { click: this.retry } };
-    return el("button", facts, icon("retry"), el("span", { text: label }));
+    return el("button", facts, icon("retry"), el("span", { text: t("answer.try_again") }));
   }
 
   #text() {

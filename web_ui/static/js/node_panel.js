@@ -9,7 +9,8 @@ const FACTS = ["peer_id", "version", "uptime", "active", "peers", "addresses"];
 /** Build the panel; returns `show(facts)` for the facts of `NodeStatus`. */
 export function wireNodePanel() {
   const value = Object.fromEntries(FACTS.map((name) => [name, el("dd", { id: `node-${name}` })]));
-  const [subsystems, models] = ["subsystems", "models"].map((name) => el("ul", { class: "plain", id: `node-${name}` }));
+  const lists = ["models", "unusable", "subsystems"].map((name) => el("ul", { class: "plain", id: `node-${name}` }));
+  const [models, unusable, subsystems] = lists;
   const peerId = el("code", { class: "peer-id" });
   const copyPeer = () => copyFrom(copyButton, peerId.textContent, t("node.copied"));
   const copyButton = iconButton("copy", t("node.copy_peer"), copyPeer);
@@ -18,12 +19,13 @@ export function wireNodePanel() {
   byId("node-panel").replaceChildren(
     el("dl", { class: "facts" }, ...FACTS.map(row)),
     el("h3", { text: t("node.models") }), models,
+    el("h3", { id: "node-unusable-title", text: t("node.unusable"), hidden: true }), unusable,
     el("h3", { text: t("node.subsystems") }), subsystems,
   );
   return ({ state, subsystems: parts, status }) => {
     showDot(state);
     changeList(subsystems, Object.entries(parts), subsystemItem);
-    if (status) showStatus(status, { value, peerId, models });
+    if (status) showStatus(status, { value, peerId, models, unusable });
   };
 }
 
@@ -32,17 +34,24 @@ function showDot(state) {
   byId("node-state").textContent = t(`node.${state}`);
 }
 
-function showStatus(status, { value, peerId, models }) {
+function showStatus(status, { value, peerId, models, unusable }) {
   peerId.textContent = status.peer_id ?? status.node_id ?? "";
   value.version.textContent = status.version ?? "";
   value.uptime.textContent = status.uptime_seconds === undefined ? "" : longTime(status.uptime_seconds);
   value.active.textContent = number(status.active_requests ?? 0);
-  const peers = Array.isArray(status.peers) ? status.peers.length : status.peers;
-  value.peers.textContent = number(Number(peers ?? 0));
+  value.peers.textContent = number(status.peers ?? 0);
   const addresses = status.addresses ?? [];
   changeList(value.addresses, addresses.length ? addresses : [t("node.no_addresses")], (text) => el("div", { text }));
-  const loaded = (status.models ?? []).map((model) => (typeof model === "string" ? model : model.label ?? model.id));
+  const loaded = (status.loaded_models ?? []).map(loadedWords);
   changeList(models, loaded.length ? loaded : [t("node.no_models")], (text) => el("li", { text }));
+  const problems = Object.entries(status.unusable_models ?? {});
+  byId("node-unusable-title").hidden = problems.length === 0;
+  changeList(unusable, problems, ([name, problem]) => el("li", { text: t("node.problem", { name, problem }) }));
+}
+
+/** A loaded model with the memory it holds, where that is known. */
+function loadedWords({ id, resident_bytes: bytes }) {
+  return bytes ? t("node.loaded", { model: id, megabytes: number(bytes / 1e6) }) : id;
 }
 
 /** Build the list again only when it differs, so that a selection in it survives the next answer. */
