@@ -13,7 +13,8 @@ from twisted.python.failure import Failure
 from swarmnode.driving.driver import Clock
 from swarmnode.values.errors import LocalFault, SwarmnodeError, Unavailable
 from swarmnode.values.generation import GenerationRequest
-from swarmnode.values.loading import LoadedModel, LoadSpec
+from swarmnode.values.loading import LoadedModel
+from swarmnode.workers.load_plan import LoadPlan
 from swarmnode.workers.pooled_request import PooledRequest
 from swarmnode.workers.restarts import failures_after, restart_delay
 
@@ -35,9 +36,8 @@ class HostedModel:
 
     def __init__(
         self,
-        spec: LoadSpec,
+        plan: LoadPlan,
         factory: str,
-        footprint_bytes: int,
         *,
         clock: Clock,
         spawn: Callable[[str, Callable[[SwarmnodeError], None]], Any],
@@ -45,7 +45,8 @@ class HostedModel:
         idle_seconds: float,
         noticed: Callable[[str, str], None],
     ) -> None:
-        self.spec, self.factory, self.footprint_bytes = spec, factory, footprint_bytes
+        self.spec, self.footprint_bytes = plan.spec, plan.footprint_bytes
+        self.factory = factory
         self.state: State = "down"
         self.last_used = clock.seconds()
         self._clock, self._spawn_worker, self._room = clock, spawn, room

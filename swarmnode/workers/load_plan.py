@@ -1,29 +1,86 @@
-"""From a model's card and the node's settings to what its worker is told to load."""
+"""From a model's card and the machine's memory to what its worker is told to load."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from swarmnode.values.cards import ModelCard
+from swarmnode.policy.memory import PROCESS_BYTES, budget, footprint_of, held_bytes
+from swarmnode.values.cards import ModelCard, ModelFacts
+from swarmnode.values.layers import LayerRange
 from swarmnode.values.loading import LoadSpec
 from swarmnode.values.settings import WorkerSettings
 
-#: Room for keys and values of one model, at most, and as a part of the budget.
-MAX_KV_BYTES = 4 << 30
-_KV_PART = 4
-#: Weights held as float32, as a part of the budget.
-_HELD_PART = 2
+#: Weights of one model held as float32, at most.
 MAX_HELD_BYTES = 4 << 30
+#: What is assumed of a machine that does not say how much memory it has.
+_UNKNOWN_MEMORY = 4 << 30
+#: Room for keys and values where nothing is known of the model.
+_PLAIN_KV_BYTES = 1 << 30
 
 
-def load_spec(
-    card: ModelCard, settings: WorkerSettings, budget_bytes: int, options: Mapping[str, Any]
-) -> LoadSpec:
-    """What to load for a card when `budget_bytes` of memory are for all models together.
+class Memory(Protocol):
+    """The machine's memory in bytes; None where it cannot be learnt (`observability.machine`)."""
 
-    The context is the smaller of the node's and the model's.
+    @property
+    def ram_total(self) -> int | None: ...
+    @property
+    def ram_available(self) -> int | None: ...
+    @property
+    def cgroup_limit(self) -> int | None: ...
+    @property
+    def cores(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """What to load, and the memory it comes to take."""
+
+    spec: LoadSpec
+    footprint_bytes: int
+
+
+def workers_budget(memory: Memory, settings: WorkerSettings, held: int) -> int:
+    """What all workers together may take. held: what they take now, which is not free but theirs."""
+    total = memory.ram_total or _UNKNOWN_MEMORY
+    available = memory.ram_available if memory.ram_available is not None else total
+    limit, contribution = memory.cgroup_limit, settings.contribution
+    return budget(total, min(total, available + held), limit, settings.max_ram_mb, contribution)
+
+
+def plan_load(
+    card: ModelCard, settings: WorkerSettings, cores: int, room: int, options: Mapping[str, Any]
+) -> LoadPlan:
+    """What to load for a card when `room` bytes are for it alone.
+
+    The context is the smaller of the node's and the model's. Keys and values get the room that all slots
+    could use, but leave half of what is free to float32 weights and others; weights are held as float32
+    where they fit in the rest.
     """
+    spec = _plain_spec(card, settings, cores, options)
+    facts = card.facts
+    if facts is None:
+        return LoadPlan(spec, PROCESS_BYTES)
+    smallest = footprint_of(facts, replace(spec, slots=1)).total
+    full = footprint_of(facts, replace(spec, kv_bytes=1 << 62)).cache
+    one = footprint_of(facts, replace(spec, slots=1, kv_bytes=1 << 62)).cache
+    free = max(0, room - smallest)
+    spec = replace(spec, kv_bytes=min(full, one + free // 2))
+    held = _held_bytes(facts)
+    left = room - footprint_of(facts, spec).total
+    if held <= min(left, MAX_HELD_BYTES):
+        spec = replace(spec, dequantised_bytes=held)
+    return LoadPlan(spec, footprint_of(facts, spec).total)
+
+
+def _held_bytes(facts: ModelFacts) -> int:
+    return held_bytes(facts, LayerRange(0, facts.layers))
+
+
+def _plain_spec(
+    card: ModelCard, settings: WorkerSettings, cores: int, options: Mapping[str, Any]
+) -> LoadSpec:
     trained = card.context_length or (card.facts.context_length if card.facts else 0)
     return LoadSpec(
         label=card.label,
@@ -32,9 +89,8 @@ def load_spec(
         kv=settings.kv,
         context=min(settings.context, trained) if trained else settings.context,
         slots=settings.slots,
-        kv_bytes=min(MAX_KV_BYTES, budget_bytes // _KV_PART),
-        threads=max(1, settings.threads),
+        kv_bytes=_PLAIN_KV_BYTES,
+        threads=settings.threads or cores,
         prefill_chunk=settings.prefill_chunk,
-        dequantised_bytes=min(MAX_HELD_BYTES, budget_bytes // _HELD_PART),
         options=dict(options),
     )

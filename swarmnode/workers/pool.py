@@ -10,24 +10,20 @@ from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from zope.interface import implementer
 
 from swarmnode.interfaces.catalog import IWorkerPool
+from swarmnode.policy.memory import choose_eviction
 from swarmnode.values.cards import ModelCard
 from swarmnode.values.errors import LocalFault, SwarmnodeError, Unavailable
 from swarmnode.values.generation import Failed, GenerationRequest
-from swarmnode.values.loading import LoadedModel, LoadSpec
+from swarmnode.values.loading import LoadedModel
 from swarmnode.values.settings import WorkerSettings
 from swarmnode.workers.hosted_model import HostedModel
-from swarmnode.workers.load_plan import load_spec
+from swarmnode.workers.load_plan import Memory, plan_load, workers_budget
 from swarmnode.workers.process import WorkerProcess
 
 log = structlog.get_logger("workers")
 
 #: Models of which the pool remembers anything at a time.
 MAX_MODELS = 256
-
-#: footprint(card, spec) -> bytes. evict(loaded, needed, budget) -> labels to unload, in order; raises
-#: `Unavailable` that names both figures when there is no way.
-Footprint = Callable[[ModelCard, LoadSpec], int]
-Evict = Callable[[Sequence[LoadedModel], int, int], Sequence[str]]
 
 
 class _Over:
@@ -49,7 +45,7 @@ class WorkerPool:
 
     reactor: what `WorkerProcess` needs (in tests a `Clock`, with a `spawn` of the test's).
     backends: back end name -> dotted path of its engine factory.
-    budget() -> bytes that all workers together may take now.
+    machine: the machine's memory and cores now, as `load_plan.Memory`.
     options: what a card's engine gets as `LoadSpec.options`.
     noticed: told ('loaded' | 'unloaded' | 'crashed', label), for metrics and events.
     """
@@ -60,16 +56,13 @@ class WorkerPool:
         settings: WorkerSettings,
         backends: Mapping[str, str],
         *,
-        budget: Callable[[], int],
-        footprint: Footprint,
-        evict: Evict,
+        machine: Callable[[], Memory],
         options: Callable[[ModelCard], Mapping[str, Any]] = lambda card: {},
         noticed: Callable[[str, str], None] = lambda what, label: None,
         spawn: Callable[[str, Callable[[SwarmnodeError], None]], Any] | None = None,
     ) -> None:
         self._reactor, self._settings, self._backends = reactor, settings, dict(backends)
-        self._budget, self._footprint, self._evict = budget, footprint, evict
-        self._options, self._noticed = options, noticed
+        self._machine, self._options, self._noticed = machine, options, noticed
         self._spawn = spawn or (lambda label, lost: WorkerProcess(reactor, label, lost))
         self._models: dict[str, HostedModel] = {}
         self._stopping = False
@@ -105,17 +98,21 @@ class WorkerPool:
         return model
 
     def _hosted(self, card: ModelCard) -> HostedModel:
-        spec = load_spec(card, self._settings, self._budget(), self._options(card))
+        options, cores = self._options(card), self._machine().cores
         return HostedModel(
-            spec,
+            plan_load(card, self._settings, cores, self._budget(), options),
             self._backends[card.backend],
-            self._footprint(card, spec),
             clock=self._reactor,
             spawn=self._spawn,
             room=self._make_room,
             idle_seconds=float(self._settings.idle_unload_seconds),
             noticed=self._noticed,
         )
+
+    def _budget(self) -> int:
+        """Bytes that all workers together may take."""
+        held = sum(model.as_loaded().resident_bytes for model in self._models.values())
+        return workers_budget(self._machine(), self._settings, held)
 
     def _forget_idle(self) -> None:
         """Drop what is remembered of models without a worker, when it is too much."""
@@ -128,7 +125,7 @@ class WorkerPool:
         """Unload what has to go before the model is loaded; fires when it is gone."""
         others = [m for m in self._models.values() if m.holds_memory and m is not model]
         try:
-            leaving = self._evict(_recent_first(others), model.footprint_bytes, self._budget())
+            leaving = choose_eviction(_recent_first(others), model.footprint_bytes, self._budget())
         except SwarmnodeError as error:
             return fail(error)
         gone = [self._models[label].stop() for label in leaving]

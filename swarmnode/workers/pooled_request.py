@@ -93,9 +93,8 @@ class PooledRequest:
             self._delivered = True
         if ends(event):
             self.over = True
-        self._sink.event(event)
-        if self.over:
             self._changed(self)
+        self._sink.event(event)
 
     def _keep_seed(self, event: Started) -> None:
         """Should it run again, it must be with the seed that was reported."""

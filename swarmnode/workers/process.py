@@ -9,9 +9,6 @@ from typing import Any
 
 import structlog
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from swarmnode.driving.driver import Driver
@@ -24,9 +21,9 @@ from swarmnode.values.errors import LocalFault, SwarmnodeError
 from swarmnode.values.generation import Failed, GenerationRequest
 from swarmnode.values.loading import LoadSpec
 from swarmnode.workers.carriers import carrier_for
+from swarmnode.workers.child import ChildProtocol, not_started, worker_lost
 from swarmnode.workers.link_protocol import LinkProtocol
 from swarmnode.workers.spawning import stop_signals_blocked, worker_command, worker_environment
-from swarmnode.workers.worker_log import LineCutter
 
 #: Seconds for a worker to end after its link was closed, before it is killed.
 KILL_SECONDS = 2.0
@@ -109,7 +106,7 @@ class WorkerProcess:
         }
 
     def _spawn(self, way: str) -> None:
-        self._process = _Process(self)
+        self._process = ChildProtocol(self._say, self._process_exited, self._process_ended)
         self._carrier = carrier_for(way)(self._reactor, self._make_protocol)
         streams: dict[int, Any] = {0: "w", 1: "r", 2: "r", **self._carrier.descriptors()}
         command = worker_command(self._carrier.link)
@@ -121,7 +118,7 @@ class WorkerProcess:
                 )
         except OSError as error:
             self._carrier.close()
-            raise _not_started(error) from error
+            raise not_started(error) from error
         finally:
             self._carrier.spawned()
         self.pid = transport.pid
@@ -268,6 +265,9 @@ class WorkerProcess:
             loading, self._loading = self._loading, None
             loading.errback(error)
 
+    def _say(self, line: str) -> None:
+        log.info(line, model=self.label, pid=self.pid)
+
     # The end.
 
     def _hang_up(self) -> None:
@@ -291,7 +291,7 @@ class WorkerProcess:
         else:
             self._in(KILL_SECONDS, self.kill)
 
-    def process_exited(self, how: str) -> None:
+    def _process_exited(self, how: str) -> None:
         """The process is gone, `how` in words; what it had still said is read first."""
         self._exit = how
         if self._link_gone or self._link is None:
@@ -302,75 +302,13 @@ class WorkerProcess:
     def _conclude(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._driver.post(words.Lost(_worker_lost(self._exit)))
+        self._driver.post(words.Lost(worker_lost(self._exit)))
         self._driver.stop()
         self._hang_up()
 
-    def process_ended(self) -> None:
+    def _process_ended(self) -> None:
         """Its pipes are closed too."""
         self.exited.callback(None)
-
-
-class _Process(ProcessProtocol):
-    """Standard streams and exit of the process."""
-
-    transport: Any = None
-
-    def __init__(self, worker: WorkerProcess) -> None:
-        self._worker = worker
-        self._lines = LineCutter(self._say)
-        self.gone = False
-
-    def _say(self, line: str) -> None:
-        log.info(line, model=self._worker.label, pid=self._worker.pid)
-
-    def signal(self, name: str) -> None:
-        """Send a signal, unless the process is gone."""
-        try:
-            if self.transport is not None:
-                self.transport.signalProcess(name)
-        except ProcessExitedAlready:
-            self.gone = True
-
-    def outReceived(self, data: bytes) -> None:
-        self._lines.feed(data)
-
-    def errReceived(self, data: bytes) -> None:
-        self._lines.feed(data)
-
-    def processExited(self, reason: Failure) -> None:
-        self.gone = True
-        self._worker.process_exited(exit_in_words(reason))
-        if self.transport is not None:
-            self.transport.loseConnection()  # a grandchild may hold our ends of the pipes open
-
-    def processEnded(self, reason: Failure) -> None:
-        self._lines.close()
-        self._worker.process_ended()
-
-
-def exit_in_words(reason: Failure) -> str:
-    """How a process ended, for people."""
-    error = reason.value
-    if isinstance(error, ProcessTerminated) and error.signal is not None:
-        return f"it was killed by signal {error.signal}"
-    return f"it exited with status {getattr(error, 'exitCode', 0) or 0}"
-
-
-def _worker_lost(how: str) -> LocalFault:
-    return LocalFault(
-        f"The model's worker process ended in the middle of its work: {how}",
-        code="worker_lost",
-        hint="A new one starts by itself; send the request again. If it returns, see the log for the reason.",
-    )
-
-
-def _not_started(error: OSError) -> LocalFault:
-    return LocalFault(
-        f"No worker process could be started: {error.strerror or error}",
-        code="worker_not_started",
-        hint="The machine may be out of memory or of processes.",
-    )
 
 
 def _follow(deferred: Deferred[None]) -> Deferred[None]:
