@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from typing import Any, ClassVar
 
+from twisted.logger import Logger
 from twisted.python import usage
 
 from swarmnode.values.errors import Refused, SwarmnodeError
@@ -51,8 +54,30 @@ def makeService(options: Options) -> Any:
     from swarmnode.config import load_config
 
     try:
-        return make_service(load_config(options.overrides(), config_path=options["config"]))
+        node = make_service(load_config(options.overrides(), config_path=options["config"]), log_stream=_TwistdLog())
     except SwarmnodeError as error:
         hint = f" {error.hint}" if error.hint else ""
         sys.stderr.write(f"swarmnode: {error.message}{hint}\n")
         raise SystemExit(2 if isinstance(error, Refused) else 1) from error
+
+    # twistd has no exit code for a service that ended itself; a supervisor such as systemd needs one.
+    atexit.register(lambda: os._exit(node.exit_code) if node.exit_code else None)
+    return node
+
+
+class _TwistdLog:
+    """A stream whose lines go where twistd's log goes."""
+
+    def __init__(self) -> None:
+        self._log = Logger("swarmnode")
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines():
+            self._log.info("{line}", line=line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def isatty(self) -> bool:
+        return False

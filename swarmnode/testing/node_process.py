@@ -126,7 +126,7 @@ class NodeProcess:
             headers["Authorization"] = f"Bearer {self.api_key if key == 'own' else key}"
         return headers
 
-    def signal(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         """Send a signal to the node process alone."""
         os.kill(self.pid, number)
 
@@ -134,7 +134,7 @@ class NodeProcess:
         """End it in order; its exit code. Kills the whole group when it does not end."""
         assert self.process is not None
         if self.process.poll() is None:
-            self.signal(number)
+            self.send_signal(number)
         try:
             return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -239,7 +239,7 @@ def test_kill_9_of_the_node_alone_leaves_no_orphan(tmp_path: Path) -> None:
         ask(node, GUIDE, "hello")
         children = node.children()
         assert len(children) >= 2
-        node.signal(signal.SIGKILL)
+        node.send_signal(signal.SIGKILL)
         end = time.monotonic() + 10
         while any(is_alive(pid) for pid in children) and time.monotonic() < end:
             time.sleep(0.02)

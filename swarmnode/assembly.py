@@ -1,0 +1,277 @@
+"""The composition root: the one place that knows every part of a node and joins them.
+
+Read `build` from top to bottom to see the architecture: storage, models, workers, the response core, the
+APIs, and the supervisor that starts and stops them in order.
+"""
+
+from __future__ import annotations
+
+import time
+import webbrowser
+from collections.abc import Callable
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import structlog
+from twisted.application.service import MultiService
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThread
+
+from swarmnode import __version__
+from swarmnode.api.assets import page_directory
+from swarmnode.api.site import make_site
+from swarmnode.config import Config, later_warnings, node_settings
+from swarmnode.models.facts import read_facts
+from swarmnode.models.gguf import GgufFile
+from swarmnode.network.listening import ReservedPort
+from swarmnode.observability.logs import diag, hide, set_up_logs
+from swarmnode.observability.machine import MachineFacts, machine_facts
+from swarmnode.observability.metrics import Metrics
+from swarmnode.observability.request_log import RequestLog
+from swarmnode.plugins import Discovery, discover, load
+from swarmnode.services.keep_catalog import ModelCatalog
+from swarmnode.services.keep_history import RequestHistory
+from swarmnode.services.report_status import NodeStatus, RequestTally
+from swarmnode.services.run_local import LocalModels
+from swarmnode.services.serve_chat import ResponseCore
+from swarmnode.services.supervise import Part, Supervisor
+from swarmnode.storage.api_key import load_or_create_api_key
+from swarmnode.storage.data_dir import hold_data_dir
+from swarmnode.storage.database import Database
+from swarmnode.storage.identity import load_or_create_identity
+from swarmnode.storage.records import add_request
+from swarmnode.storage.runner import OneThread
+from swarmnode.values.cards import ModelCard, ModelFacts
+from swarmnode.values.settings import NodeSettings
+from swarmnode.workers.pool import WorkerPool
+
+RESCAN_SECONDS = 15.0
+#: What scripted models do (`inference.scripted_models`); any other name echoes.
+SCRIPTS: dict[str, dict[str, Any]] = {
+    "steady": {"echo": True, "tokens_per_second": 20},
+    "slow": {"echo": True, "tokens_per_second": 5},
+}
+LISTEN_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared with, not bound
+
+
+class Node(MultiService):
+    """The node as one Twisted service. `exit_code` is what the process should end with."""
+
+    exit_code = 0
+
+    def __init__(self, settings: NodeSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+
+def make_service(config: Config, *, log_stream: Any = None) -> Node:
+    """Build the node. What cannot work is refused here, before anything runs in the background:
+    a setting, a taken data directory, a taken port. Raises `SwarmnodeError`.
+
+    log_stream: where the log goes instead of standard error, when `twistd` keeps the log.
+    """
+    settings = node_settings(config)
+    secrets = [secret for secret in (settings.api_key, settings.identity_passphrase) if secret]
+    set_up_logs(settings.logs, secrets=secrets, stream=log_stream, twisted=log_stream is None)
+    log = structlog.get_logger("node")
+    for note in (*settings.notes, *later_warnings(config)):
+        log.warning(note)
+    lock = hold_data_dir(settings.data_dir, settings.api.port)
+    try:
+        port = ReservedPort(settings.api.listen_address, settings.api.port)
+        try:
+            return build(settings, port, lock, log)
+        except BaseException:
+            port.close()
+            raise
+    except BaseException:
+        lock.release()
+        raise
+
+
+def build(settings: NodeSettings, port: ReservedPort, lock: Any, log: Any) -> Node:
+    """Join the parts."""
+    from twisted.internet import reactor
+
+    reactor.seconds = time.monotonic  # type: ignore[attr-defined]
+    node = Node(settings)
+    stop = partial(_stop, node, reactor, log)
+    machine = machine_facts()
+    metrics = Metrics(__version__)
+
+    identity = load_or_create_identity(settings.data_dir, settings.identity_passphrase)
+    keys = load_or_create_api_key(settings.data_dir, settings.api_key)
+    hide(keys.api_key())
+    database = Database(settings.database_url, settings.data_dir, OneThread())
+
+    plugins = discover()
+    for problem in plugins.problems:
+        log.warning("plug-in skipped", origin=problem.origin, reason=problem.error)
+    catalog = _catalog(settings, plugins)
+    pool = WorkerPool(
+        reactor,
+        settings.workers,
+        _backends(plugins),
+        machine=machine_facts,
+        options=lambda card: SCRIPTS.get(card.label, {"echo": True}) if card.backend == "scripted" else {},
+        noticed=metrics.worker_noticed,
+    )
+
+    tally = RequestTally()
+    history = [RequestHistory(database.run, add_request, time.time, log)]
+    core = ResponseCore(
+        [LocalModels(catalog, pool)],
+        settings.serving,
+        time.monotonic,
+        # In privacy mode nothing of a request is written to the disk, not even its figures.
+        [tally, metrics, RequestLog(), *(() if settings.serving.privacy_mode else history)],
+        diag,
+    )
+    address = f"http://{LISTEN_ANYWHERE.get(port.address, port.address)}:{port.port}"
+    supervisor: Supervisor
+    status = NodeStatus(
+        version=__version__,
+        peer_id=identity.peer_id,
+        readiness=lambda: supervisor.readiness(),
+        core=core,
+        pool=pool,
+        tally=tally,
+        hardware=lambda: _hardware(machine_facts()),
+        api_address=address,
+        now=time.monotonic,
+        shut_down=lambda reason: stop(0, f"asked to stop: {reason}"),
+    )
+    site = make_site(
+        core,
+        status,
+        keys,
+        metrics.registry,
+        settings.api,
+        reactor,
+        page_directory(),
+        serving=settings.serving,
+        on_request=metrics.http_request,
+    )
+
+    rescans = LoopingCall(_logged(catalog.rescan, log, "looking for models"))
+    rescans.clock = reactor
+    supervisor = Supervisor(
+        [
+            Part("data_directory", lambda: None, lock.release),
+            Part("database", database.open, database.close),
+            Part("model_catalog", catalog.rescan),
+            Part("worker_pool", lambda: None, pool.stop),
+            Part("inference_router", lambda: None, core.close),
+            Part("api_server", lambda: port.serve(reactor, site), port.close),
+            Part("model_rescans", lambda: _begin(rescans), lambda: _end(rescans), critical=False),
+            Part("welcome", lambda: _welcome(settings, catalog, pool, address, log), critical=False),
+        ],
+        lambda name, reason: stop(1, f"{name}: {reason}"),
+        log,
+        reactor,
+    )
+    supervisor.setServiceParent(node)
+    log.info("node", version=__version__, peer_id=identity.peer_id, data_dir=str(settings.data_dir), cores=machine.cores)
+    return node
+
+
+def run_node(config: Config) -> int:
+    """Run a node in this process until it is stopped; its exit code."""
+    from twisted.internet import reactor
+
+    node = make_service(config)
+    node.privilegedStartService()
+    node.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", node.stopService)  # type: ignore[attr-defined]
+    reactor.run()  # type: ignore[attr-defined]
+    return node.exit_code
+
+
+def _stop(node: Node, reactor: Any, log: Any, code: int, reason: str) -> None:
+    log.info("the node stops", reason=reason)
+    node.exit_code = code
+    if reactor.running:
+        reactor.callLater(0, _stop_once, reactor)
+    else:
+        reactor.callWhenRunning(_stop_once, reactor)
+
+
+def _stop_once(reactor: Any) -> None:
+    if reactor.running and not getattr(reactor, "_stopped", False):
+        reactor.stop()
+
+
+def _catalog(settings: NodeSettings, plugins: Discovery) -> ModelCatalog:
+    folders = (settings.data_dir / "models",)
+    shelves = [load(entry)(folders) for entry in plugins.of_kind("model_source") if entry.available]
+    scripted = (ModelCard(label, "scripted", owned_by="scripted") for label in settings.workers.scripted_models)
+    return ModelCatalog(
+        first=[settings.model_path] if settings.model_path else [],
+        shelves=shelves,
+        guide=_guide(),
+        fixed=tuple(scripted),
+        facts=_facts,
+        defer=deferToThread,
+        backend=settings.workers.backend,
+        log=structlog.get_logger("models"),
+    )
+
+
+def _backends(plugins: Discovery) -> dict[str, str]:
+    """Inference back ends by name: the dotted path that a worker imports."""
+    return {entry.name: entry.factory for entry in plugins.of_kind("inference_backend") if entry.available}
+
+
+
+def _facts(path: Path) -> ModelFacts:
+    with GgufFile(path) as gguf:
+        return read_facts(gguf)
+
+
+def _guide() -> Path | None:
+    path = resources.files("swarmnode") / "inference" / "guide" / "guide.gguf"
+    return path if isinstance(path, Path) and path.is_file() else None
+
+
+def _hardware(machine: MachineFacts) -> dict[str, Any]:
+    facts = {
+        "processor": machine.processor,
+        "system": machine.system,
+        "cpu_cores": machine.cores,
+        "ram_total_mb": _megabytes(machine.ram_total),
+        "ram_available_mb": _megabytes(machine.ram_available),
+        "memory_limit_mb": _megabytes(machine.cgroup_limit),
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _megabytes(size: int | None) -> int | None:
+    return None if size is None else size >> 20
+
+
+def _logged(work: Callable[[], Any], log: Any, what: str) -> Callable[[], Any]:
+    """The work, with its failures logged instead of ending the loop that repeats it."""
+    return lambda: work().addErrback(lambda why: log.warning(f"{what} failed", reason=why.getErrorMessage()))
+
+
+def _begin(loop: LoopingCall) -> None:
+    loop.start(RESCAN_SECONDS, now=False)
+
+
+def _end(loop: LoopingCall) -> None:
+    if loop.running:
+        loop.stop()
+
+
+def _welcome(settings: NodeSettings, catalog: ModelCatalog, pool: WorkerPool, address: str, log: Any) -> None:
+    """Say where the page is, open it, and warm up the model that answers by default."""
+    cards = catalog.cards()
+    log.info("ready", page=address, models=len(cards), default=cards[0].label if cards else None)
+    if cards and cards[0].owned_by == "builtin":
+        pool.preload(cards[0])
+    if settings.open_browser:
+        # Off the reactor thread: some browsers keep the call until they are closed.
+        deferToThread(webbrowser.open, address).addErrback(lambda why: log.debug("no browser", reason=str(why.value)))
+
