@@ -99,6 +99,18 @@ class Cursor:
             raise self.fail(f"a list of texts takes more than {MAX_TEXTS_BYTES} bytes")
         self.position = position
 
+    def texts(self, count: int) -> list[str]:
+        """The texts of a list that `skip_strings` has found to lie in the file."""
+        data, position, unpack = self.data, self.position, _U64.unpack_from
+        texts = []
+        for _ in range(count):
+            start = position + 8
+            position = start + unpack(data, position)[0]
+            if position - start > MAX_TEXT_BYTES:
+                raise self.fail(f"a text of {position - start} bytes (at most {MAX_TEXT_BYTES})")
+            texts.append(data[start:position].decode("utf-8", "surrogateescape"))
+        return texts
+
 
 @dataclass(frozen=True, slots=True)
 class _LazyArray:
@@ -148,7 +160,7 @@ class Metadata(Mapping[str, Any]):
     def _decode(self, lazy: _LazyArray) -> list[Any]:
         cursor = Cursor(self._cursor.data, self._cursor.path, lazy.position)
         if lazy.kind == _STRING:
-            return [cursor.bytes().decode("utf-8", "surrogateescape") for _ in range(lazy.count)]
+            return cursor.texts(lazy.count)
         code = _SCALARS[lazy.kind].format[-1]
         packed = struct.Struct(f"<{lazy.count}{code}")
         return list(packed.unpack_from(cursor.data, cursor.skip(packed.size)))

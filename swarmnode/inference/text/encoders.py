@@ -91,15 +91,15 @@ def _bpe(vocabulary: Vocabulary) -> Tokenizer:
     pre = vocabulary.pre
     assert pre is not None
     ids = _ids_by_text(vocabulary)
-    merges = [_merge(line) for line in vocabulary.merges]
+    # A merge is two texts with a space between; one at the very beginning belongs to the first.
+    merges = [(line[:i], line[i + 1 :]) for line in vocabulary.merges if (i := line.find(" ", 1)) > 0]
     flags = {"byte_fallback": pre.raw_utf8, "ignore_merges": pre.ignore_merges}
     try:
         model = models.BPE(ids, merges, **flags)
     except Exception:
         # Some files list merges of tokens that they do not have; those can never happen.
-        model = models.BPE(
-            ids, [(a, b) for a, b in merges if a in ids and b in ids and a + b in ids], **flags
-        )
+        possible = [(a, b) for a, b in merges if a in ids and b in ids and a + b in ids]
+        model = models.BPE(ids, possible, **flags)
     tokenizer = Tokenizer(model)
     if pre.escape_spaces:
         tokenizer.normalizer = normalizers.Sequence(list(_spellings(pre.metaspace)))
@@ -111,12 +111,6 @@ def _spellings(metaspace: bool) -> Iterator[normalizers.Normalizer]:
     yield normalizers.Replace(" ", SPACE)
     if metaspace:
         yield normalizers.Replace(Regex(rf"(?<=\n|\A)(?=[^\n{SPACE}])"), SPACE)
-
-
-def _merge(line: str) -> tuple[str, str]:
-    """The two texts of a merge, which a space parts; one at the very beginning belongs to the first."""
-    middle = line.find(" ", 1)
-    return line[:middle], line[middle + 1 :]
 
 
 def _word_cutters(pre: PreTokenizer) -> Iterator[pre_tokenizers.PreTokenizer]:

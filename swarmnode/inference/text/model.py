@@ -19,9 +19,12 @@ MAX_TEXT_BYTES = 16 << 20
 #: Characters encoded at a time where text can be cut; bounds the memory of long prompts.
 CHUNK_CHARS = 1 << 16
 
+_BEFORE_SPACE = r"(?<=[A-Za-z])(?= [A-Za-z])"
+_AFTER_NEWLINE = r"(?<=[A-Za-z]\n)(?=[A-Za-z])"
 _CUTS = {
-    "space": r"(?<=[A-Za-z])(?= [A-Za-z])",
-    "newline": r"(?<=[A-Za-z]\n)(?=[A-Za-z])",
+    "words": f"{_BEFORE_SPACE}|{_AFTER_NEWLINE}",
+    "space": _BEFORE_SPACE,
+    "newline": _AFTER_NEWLINE,
     "digits": r"(?<=[A-Za-z ])(?=[0-9])",
     "line": r"(?<=\n)(?=[^\n])",
 }
@@ -158,7 +161,7 @@ def _cut_pattern(vocabulary: Vocabulary) -> re.Pattern[str] | None:
     pre = vocabulary.pre
     words_apart = not re.search(f"[A-Za-z]{SPACE}", "\n".join(vocabulary.tokens))
     if vocabulary.family == "wpm":
-        pattern = _CUTS["space"]
+        pattern = _CUTS["words"]
     elif pre is None or pre.raw_utf8:
         places = ["line"] if pre is not None else []
         places += ["space"] if words_apart and not (pre is not None and pre.metaspace) else []

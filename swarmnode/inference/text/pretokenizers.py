@@ -19,10 +19,10 @@ from typing import Literal
 
 from swarmnode.values.errors import Refused
 
-#: Where text may be cut, before words are, without changing a word: before a space between two
-#: letters, after a newline between two letters, between a digit and what is not one, or where a
-#: line begins.
-Cut = Literal["space", "newline", "digits", "line"]
+#: Where long text may be cut beforehand without changing a word (all letters here are ASCII): before a
+#: space or after a newline between two letters, only after such a newline, before a digit, or where a line
+#: begins.
+Cut = Literal["words", "newline", "digits", "line"]
 
 LLAMA_CPP = "llama.cpp"
 MODEL = "the model's own tokenizer.json"
@@ -46,7 +46,7 @@ class PreTokenizer:
     raw_utf8: bool = False
     escape_spaces: bool = False
     metaspace: bool = False
-    cut: Cut = "space"
+    cut: Cut = "words"
 
 
 _ENDINGS = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
