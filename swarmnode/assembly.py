@@ -93,9 +93,7 @@ def make_service(config: Config, *, log_stream: Any = None) -> Node:
 
 def build(settings: NodeSettings, port: ReservedPort, lock: Any, log: Any) -> Node:
     """Join the parts."""
-    from twisted.internet import reactor
-
-    reactor.seconds = time.monotonic  # type: ignore[attr-defined]
+    reactor = _reactor()
     node = Node(settings)
     stop = partial(_stop, node, reactor, log)
     machine = machine_facts()
@@ -173,20 +171,34 @@ def build(settings: NodeSettings, port: ReservedPort, lock: Any, log: Any) -> No
         reactor,
     )
     supervisor.setServiceParent(node)
-    log.info("node", version=__version__, peer_id=identity.peer_id, data_dir=str(settings.data_dir), cores=machine.cores)
+    log.info(
+        "node",
+        version=__version__,
+        peer_id=identity.peer_id,
+        data_dir=str(settings.data_dir),
+        cores=machine.cores,
+    )
     return node
 
 
 def run_node(config: Config) -> int:
     """Run a node in this process until it is stopped; its exit code."""
-    from twisted.internet import reactor
-
+    reactor = _reactor()
     node = make_service(config)
     node.privilegedStartService()
     node.startService()
-    reactor.addSystemEventTrigger("before", "shutdown", node.stopService)  # type: ignore[attr-defined]
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
+    reactor.run()
     return node.exit_code
+
+
+def _reactor() -> Any:
+    """The process's reactor, on the monotonic clock: a wall clock that jumps must move no timer."""
+    # Imported late: importing it chooses it, and `twistd --reactor` wants to choose another.
+    from twisted.internet import reactor
+
+    reactor.seconds = time.monotonic  # type: ignore[method-assign,misc]
+    return reactor
 
 
 def _stop(node: Node, reactor: Any, log: Any, code: int, reason: str) -> None:
@@ -206,7 +218,9 @@ def _stop_once(reactor: Any) -> None:
 def _catalog(settings: NodeSettings, plugins: Discovery) -> ModelCatalog:
     folders = (settings.data_dir / "models",)
     shelves = [load(entry)(folders) for entry in plugins.of_kind("model_source") if entry.available]
-    scripted = (ModelCard(label, "scripted", owned_by="scripted") for label in settings.workers.scripted_models)
+    scripted = (
+        ModelCard(label, "scripted", owned_by="scripted") for label in settings.workers.scripted_models
+    )
     return ModelCatalog(
         first=[settings.model_path] if settings.model_path else [],
         shelves=shelves,
@@ -222,7 +236,6 @@ def _catalog(settings: NodeSettings, plugins: Discovery) -> ModelCatalog:
 def _backends(plugins: Discovery) -> dict[str, str]:
     """Inference back ends by name: the dotted path that a worker imports."""
     return {entry.name: entry.factory for entry in plugins.of_kind("inference_backend") if entry.available}
-
 
 
 def _facts(path: Path) -> ModelFacts:
@@ -273,5 +286,6 @@ def _welcome(settings: NodeSettings, catalog: ModelCatalog, pool: WorkerPool, ad
         pool.preload(cards[0])
     if settings.open_browser:
         # Off the reactor thread: some browsers keep the call until they are closed.
-        deferToThread(webbrowser.open, address).addErrback(lambda why: log.debug("no browser", reason=str(why.value)))
-
+        deferToThread(webbrowser.open, address).addErrback(
+            lambda why: log.debug("no browser", reason=str(why.value))
+        )

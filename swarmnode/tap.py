@@ -23,7 +23,7 @@ class Options(usage.Options):
         ["config", "c", None, "configuration file"],
         ["model", "m", None, "a GGUF model file to serve first (inference.model_path)"],
     ]
-    optFlags: ClassVar[list[list[str]]] = [["no-browser", None, "do not open the page in a browser"]]
+    optFlags: ClassVar[list[list[str | None]]] = [["no-browser", None, "do not open the page in a browser"]]
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,9 @@ def makeService(options: Options) -> Any:
     from swarmnode.config import load_config
 
     try:
-        node = make_service(load_config(options.overrides(), config_path=options["config"]), log_stream=_TwistdLog())
+        node = make_service(
+            load_config(options.overrides(), config_path=options["config"]), log_stream=_TwistdLog()
+        )
     except SwarmnodeError as error:
         hint = f" {error.hint}" if error.hint else ""
         sys.stderr.write(f"swarmnode: {error.message}{hint}\n")

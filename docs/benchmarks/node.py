@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def memory(pid: int) -> dict[str, float]:
     """Resident megabytes of a process: all pages, and the anonymous ones."""
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
+    fields = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line
+    )
     return {name: int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "RssAnon", "VmHWM")}
 
 
@@ -79,7 +82,9 @@ def first_token(node: NodeProcess, runs: int = 30) -> dict[str, float]:
     taken = []
     for number in range(runs + 1):
         begun = time.perf_counter()
-        for chunk in node.stream("/v1/chat/completions", chat(GUIDE, f"How do I stop it? {number}", temperature=0)):
+        for chunk in node.stream(
+            "/v1/chat/completions", chat(GUIDE, f"How do I stop it? {number}", temperature=0)
+        ):
             if chunk["choices"][0]["delta"].get("content"):
                 taken.append((time.perf_counter() - begun) * 1000)
                 break
@@ -142,7 +147,7 @@ def many_streams(home: Path) -> dict[str, Any]:
         results = asyncio.run(all_streams(node))
         taken = time.perf_counter() - begun
         after = memory(node.pid)
-    gaps = [b - a for moments, _ in results for a, b in zip(moments[1:], moments[2:], strict=False)]
+    gaps = [b - a for moments, _ in results for a, b in pairwise(moments[1:])]
     return {
         "streams": STREAMS,
         "complete": sum(events == WORDS for _, events in results),
@@ -164,7 +169,11 @@ def measure() -> dict[str, Any]:
     swarmnode = str(Path(sys.executable).with_name("swarmnode"))
     machine = machine_facts()
     figures: dict[str, Any] = {
-        "machine": {"processor": machine.processor, "cores": machine.cores, "python": platform.python_version()}
+        "machine": {
+            "processor": machine.processor,
+            "cores": machine.cores,
+            "python": platform.python_version(),
+        }
     }
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
@@ -189,8 +198,16 @@ def table(figures: dict[str, Any]) -> str:
         ("`swarmnode --help`", "< 0.4 s", f"{figures['help_s']['median']:.3f} s"),
         ("`swarmnode status`", "< 0.4 s", f"{figures['status_s']['median']:.3f} s"),
         ("node process, resident, ready", "< 100 MB", f"{figures['node_mb_ready']['VmRSS']:.1f} MB"),
-        ("node process, resident, after the requests", "< 100 MB", f"{figures['node_mb_used']['VmRSS']:.1f} MB"),
-        ("from `run` to ready", "< 2 s", f"{figures['ready_s']['median']:.2f} s (max {figures['ready_s']['max']:.2f})"),
+        (
+            "node process, resident, after the requests",
+            "< 100 MB",
+            f"{figures['node_mb_used']['VmRSS']:.1f} MB",
+        ),
+        (
+            "from `run` to ready",
+            "< 2 s",
+            f"{figures['ready_s']['median']:.2f} s (max {figures['ready_s']['max']:.2f})",
+        ),
         (
             "from `run` to the first text",
             "< 3 s",
@@ -207,7 +224,7 @@ def table(figures: dict[str, Any]) -> str:
         (
             f"{many['streams']} streams: gap between events ({1000 / WORDS_PER_SECOND:.0f} ms sent)",
             "no stall",
-            f"median {many['gap_ms']['median']:.1f} ms, p95 {many['gap_ms']['p95']:.1f}, max {many['gap_ms']['max']:.1f}",
+            "median {median:.1f} ms, p95 {p95:.1f}, max {max:.1f}".format(**many["gap_ms"]),
         ),
         (
             f"{many['streams']} streams: node memory before, after",
@@ -215,7 +232,9 @@ def table(figures: dict[str, Any]) -> str:
             f"{many['node_mb_before']['VmRSS']:.1f} MB, {many['node_mb_after']['VmRSS']:.1f} MB",
         ),
     ]
-    return "\n".join(["| figure | wanted | measured |", "|---|---|---|", *(f"| {a} | {b} | {c} |" for a, b, c in rows)])
+    return "\n".join(
+        ["| figure | wanted | measured |", "|---|---|---|", *(f"| {a} | {b} | {c} |" for a, b, c in rows)]
+    )
 
 
 def main() -> None:

@@ -79,7 +79,9 @@ def _explained(error: OSError, address: str, port: int) -> Refused | LocalFault:
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return Refused(
-            f"This user may not listen on port {port}", code="port_forbidden", hint="Choose a port above 1023 with --port N."
+            f"This user may not listen on port {port}",
+            code="port_forbidden",
+            hint="Choose a port above 1023 with --port N.",
         )
     return LocalFault(
         f"Cannot listen on {address} port {port}: {error.strerror or error}",

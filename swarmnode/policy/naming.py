@@ -61,11 +61,15 @@ def _unknown(name: str, labels: Sequence[str]) -> Refused:
     return Refused(
         f"There is no model {name[:MAX_LABEL_CHARS]!r} here. {known}",
         code="model_not_found",
-        hint=f"Did you mean {near[0]!r}?" if near else "Use one of the names that GET /v1/models lists, or `auto`.",
+        hint=f"Did you mean {near[0]!r}?"
+        if near
+        else "Use one of the names that GET /v1/models lists, or `auto`.",
         param="model",
     )
 
 
 def _listed(labels: Sequence[str]) -> str:
     shown = ", ".join(labels[:MAX_NAMED_IN_ERROR])
-    return shown + (f" and {len(labels) - MAX_NAMED_IN_ERROR} more" if len(labels) > MAX_NAMED_IN_ERROR else "")
+    return shown + (
+        f" and {len(labels) - MAX_NAMED_IN_ERROR} more" if len(labels) > MAX_NAMED_IN_ERROR else ""
+    )

@@ -37,7 +37,12 @@ class ModelCatalog:
         backend: str,
         log: Any,
     ) -> None:
-        self._first, self._shelves, self._guide, self._fixed = tuple(first), tuple(shelves), guide, tuple(fixed)
+        self._first, self._shelves, self._guide, self._fixed = (
+            tuple(first),
+            tuple(shelves),
+            guide,
+            tuple(fixed),
+        )
         self._facts, self._defer, self._backend, self._log = facts, defer, backend, log
         self._cards: tuple[ModelCard, ...] = self._fixed
         self._read: dict[tuple[str, int, int], ModelCard] = {}
@@ -63,7 +68,9 @@ class ModelCatalog:
             if card.label not in found and len(found) < MAX_MODELS:
                 found[card.label] = card
             elif found.get(card.label, card).path != card.path:
-                self._log.warning("two files have one name, the second is left out", model=card.label, path=card.path)
+                self._log.warning(
+                    "two files have one name, the second is left out", model=card.label, path=card.path
+                )
         # A file that cannot be run must not become the model that answers by default.
         return tuple(sorted(found.values(), key=lambda card: bool(card.problem)))
 

@@ -102,7 +102,11 @@ class ResponseCore:
             flight.abort(_stopping())
 
     def _locate(self, name: str) -> tuple[Any, ModelCard]:
-        known = {card.label: (generator, card) for generator in reversed(self._generators) for card in generator.cards()}
+        known = {
+            card.label: (generator, card)
+            for generator in reversed(self._generators)
+            for card in generator.cards()
+        }
         label = resolve(name, [card.label for card in self.cards()], self._settings.default_model)
         return known[label]
 
@@ -122,7 +126,9 @@ class ResponseCore:
         self._changed()
         for observer in self._observers:
             observer.request_finished(summary)
-        while self._waiting and len(self._running) < self._settings.max_concurrent_requests and not self._closed:
+        while (
+            self._waiting and len(self._running) < self._settings.max_concurrent_requests and not self._closed
+        ):
             following, _ = self._waiting.popitem(last=False)
             self._start(following)
 
@@ -144,7 +150,9 @@ class _Flight:
 
     def start(self, now: float) -> None:
         self._record.started(now, self.request.model)
-        self.core.trace("dispatch", request_id=self.request.request_id, model=self.request.model, n=self.request.n)
+        self.core.trace(
+            "dispatch", request_id=self.request.request_id, model=self.request.model, n=self.request.n
+        )
         try:
             generation = self.generator.generate(self.request, self)
         except Exception as error:
@@ -206,12 +214,16 @@ class _Flight:
         if not self._over:
             self._over = True
             summary = self._record.summary(self.core._now())
-            self.core.trace("done", request_id=summary.request_id, outcome=summary.outcome, tokens=summary.tokens)
+            self.core.trace(
+                "done", request_id=summary.request_id, outcome=summary.outcome, tokens=summary.tokens
+            )
             self.core.left(self, summary)
 
 
 def _stopping() -> Unavailable:
-    return Unavailable("The node is stopping", code="stopping", hint="Send the request again when it has started.")
+    return Unavailable(
+        "The node is stopping", code="stopping", hint="Send the request again when it has started."
+    )
 
 
 def _queue_full(limit: int) -> Unavailable:
@@ -225,4 +237,6 @@ def _queue_full(limit: int) -> Unavailable:
 def _as_fault(error: Exception) -> SwarmnodeError:
     if isinstance(error, SwarmnodeError):
         return error
-    return LocalFault(f"{type(error).__name__}: {error}", code="internal_error", hint="The log has the details.")
+    return LocalFault(
+        f"{type(error).__name__}: {error}", code="internal_error", hint="The log has the details."
+    )

@@ -40,7 +40,9 @@ class Supervisor(Service):
     stopping.
     """
 
-    def __init__(self, parts: Sequence[Part], on_fatal: Callable[[str, str], None], log: Any, clock: Any) -> None:
+    def __init__(
+        self, parts: Sequence[Part], on_fatal: Callable[[str, str], None], log: Any, clock: Any
+    ) -> None:
         self._parts = tuple(parts)
         self._on_fatal = on_fatal
         self._log = log
@@ -79,14 +81,16 @@ class Supervisor(Service):
 
     def _watch(self, part: Part) -> None:
         if part.ended is not None:
-            part.ended().addCallbacks(lambda _: self._finished(part), lambda reason: self._failed(part, reason))
+            part.ended().addCallbacks(
+                lambda _: self._finished(part), lambda reason: self._failed(part, reason)
+            )
 
     def _finished(self, part: Part) -> None:
         self._down(part, "ended")
 
     def _failed(self, part: Part, reason: Failure) -> None:
         self._log.debug("traceback", part=part.name, traceback=reason.getTraceback())
-        self._down(part, reason.getErrorMessage() or reason.type.__name__)
+        self._down(part, reason.getErrorMessage() or type(reason.value).__name__)
 
     def _down(self, part: Part, why: str) -> None:
         self._up[part.name] = False
@@ -109,7 +113,9 @@ class Supervisor(Service):
             try:
                 yield self._bounded(maybeDeferred(part.stop), part.name)
             except Exception as error:
-                self._log.error("part did not stop well", part=part.name, reason=str(error) or type(error).__name__)
+                self._log.error(
+                    "part did not stop well", part=part.name, reason=str(error) or type(error).__name__
+                )
             self._up[part.name] = False
 
     def _bounded(self, stopping: Deferred[Any], name: str) -> Deferred[Any]:

@@ -62,7 +62,9 @@ def test_a_streamed_answer_is_the_same_text(node: NodeProcess) -> None:
         "temperature": 0,
         "stream": True,
     }
-    parts = [chunk["choices"][0]["delta"].get("content", "") for chunk in node.stream("/v1/chat/completions", body)]
+    parts = [
+        chunk["choices"][0]["delta"].get("content", "") for chunk in node.stream("/v1/chat/completions", body)
+    ]
     assert "".join(parts) == whole
     assert sum(1 for part in parts if part) > 3
 
@@ -109,7 +111,9 @@ def test_chat_keeps_the_history(node: NodeProcess) -> None:
 
 
 def test_bench_prints_one_line_of_json(node: NodeProcess) -> None:
-    done = cli(node, "bench", "--model-id", "echo", "--stream", "--iterations", "2", "--max-tokens", "8", "--json")
+    done = cli(
+        node, "bench", "--model-id", "echo", "--stream", "--iterations", "2", "--max-tokens", "8", "--json"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
     assert "ttft" in done.stdout
@@ -272,7 +276,9 @@ def test_a_broken_model_file_harms_nobody(tmp_path: Path) -> None:
         status = node.request("GET", "/v1/status")[1]
         assert "broken.gguf" in status["unusable_models"]["broken"]
         code, answer, _ = node.request(
-            "POST", "/v1/chat/completions", {"model": "broken", "messages": [{"role": "user", "content": "x"}]}
+            "POST",
+            "/v1/chat/completions",
+            {"model": "broken", "messages": [{"role": "user", "content": "x"}]},
         )
         assert code >= 400
         assert "broken.gguf" in answer["error"]["message"]

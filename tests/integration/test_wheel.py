@@ -44,10 +44,14 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = built.glob("*.whl")
     python = place / "bin/python"
     inside = subprocess.run(
-        [python, "-c", "import site; print(site.getsitepackages()[0])"], check=True, capture_output=True, text=True
+        [python, "-c", "import site; print(site.getsitepackages()[0])"],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.strip()
     subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", str(wheel)], check=True
+        [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", str(wheel)],
+        check=True,
     )
     others = [path for path in site.getsitepackages() if Path(path).is_dir()]
     Path(inside, "zz-dependencies.pth").write_text("\n".join(others))
@@ -89,7 +93,12 @@ def test_twistd_of_the_installed_wheel_knows_and_runs_the_service(installed: Pat
     twistd = [str(installed / "bin/python"), "-m", "twisted.scripts.twistd"]
     code = "from twisted.scripts.twistd import run; run()"
     listed = subprocess.run(
-        [twistd[0], "-c", code, "--help"], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+        [twistd[0], "-c", code, "--help"],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     assert "swarmnode" in listed
     command = [twistd[0], "-c", code, "--nodaemon", "--pidfile=", "swarmnode"]

@@ -28,7 +28,12 @@ def test_each_summary_becomes_one_row() -> None:
 
 
 def test_a_failing_database_is_told_once_until_it_recovers() -> None:
-    outcomes = [fail(OSError("disk full")), fail(OSError("disk full")), succeed(None), fail(OSError("disk full"))]
+    outcomes = [
+        fail(OSError("disk full")),
+        fail(OSError("disk full")),
+        succeed(None),
+        fail(OSError("disk full")),
+    ]
     log = Log()
     history = RequestHistory(lambda work: outcomes.pop(0), lambda *row: None, lambda: 0.0, log)
     for _ in range(4):

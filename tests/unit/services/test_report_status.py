@@ -35,7 +35,9 @@ class Pool:
         return (LoadedModel("a", 42, "ready", 1, 1000, 1100, 0.0, "numpy-1"),)
 
 
-def node(core: Core, tally: RequestTally, parts: dict[str, bool] | None = None) -> tuple[NodeStatus, list[Any]]:
+def node(
+    core: Core, tally: RequestTally, parts: dict[str, bool] | None = None
+) -> tuple[NodeStatus, list[Any]]:
     moments, stops = iter([10.0, 12.5, 13.0, 14.0]), []
     status = NodeStatus(
         version="1",

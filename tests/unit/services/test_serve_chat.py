@@ -108,7 +108,9 @@ def watcher() -> Watcher:
 
 @pytest.fixture
 def core(generator: Generator, watcher: Watcher, clock: Clock) -> ResponseCore:
-    return ResponseCore([generator], ServingSettings(max_concurrent_requests=2, max_queue=2), clock, [watcher])
+    return ResponseCore(
+        [generator], ServingSettings(max_concurrent_requests=2, max_queue=2), clock, [watcher]
+    )
 
 
 def ask(model: str = "auto") -> GenerationRequest:
@@ -120,7 +122,12 @@ def test_a_request_reaches_the_generator_under_its_label(core: ResponseCore, gen
     core.submit(ask("al"), sink)
     generator.runs[0].answer()
     assert generator.runs[0].request.model == "alpha"
-    assert [type(event).__name__ for event in sink.events] == ["Started", "TextDelta", "ChoiceFinished", "Finished"]
+    assert [type(event).__name__ for event in sink.events] == [
+        "Started",
+        "TextDelta",
+        "ChoiceFinished",
+        "Finished",
+    ]
 
 
 def test_an_unknown_model_fails_without_running(core: ResponseCore, generator: Generator) -> None:
@@ -131,7 +138,9 @@ def test_an_unknown_model_fails_without_running(core: ResponseCore, generator: G
     assert not generator.runs
 
 
-def test_requests_beyond_the_limit_wait_and_then_run_in_order(core: ResponseCore, generator: Generator) -> None:
+def test_requests_beyond_the_limit_wait_and_then_run_in_order(
+    core: ResponseCore, generator: Generator
+) -> None:
     for _ in range(4):
         core.submit(ask(), Sink())
     assert (core.active, core.waiting) == (2, 2)
@@ -155,7 +164,9 @@ def test_a_cancelled_request_in_the_queue_never_runs(core: ResponseCore, generat
     assert len(generator.runs) == 2
 
 
-def test_cancelling_stops_the_run_and_silences_it(core: ResponseCore, generator: Generator, watcher: Watcher) -> None:
+def test_cancelling_stops_the_run_and_silences_it(
+    core: ResponseCore, generator: Generator, watcher: Watcher
+) -> None:
     sink = Sink()
     core.submit(ask(), sink).cancel()
     generator.runs[0].answer()
@@ -245,7 +256,10 @@ def test_the_first_generator_wins_a_shared_label(clock: Clock) -> None:
 def test_each_step_of_a_request_is_traced(generator: Generator, clock: Clock) -> None:
     seen: list[str] = []
     core = ResponseCore(
-        [generator], ServingSettings(max_concurrent_requests=1), clock, trace=lambda kind, **fields: seen.append(kind)
+        [generator],
+        ServingSettings(max_concurrent_requests=1),
+        clock,
+        trace=lambda kind, **fields: seen.append(kind),
     )
     core.submit(ask(), Sink())
     core.submit(ask(), Sink())

@@ -25,7 +25,9 @@ class Stage:
         self.clock = Clock()
         self.log = Log()
 
-    def part(self, name: str, critical: bool = True, start: Any = None, ended: Any = None, stop: Any = None) -> Part:
+    def part(
+        self, name: str, critical: bool = True, start: Any = None, ended: Any = None, stop: Any = None
+    ) -> Part:
         def begin() -> Any:
             self.seen.append(f"+{name}")
             return start() if start else None
