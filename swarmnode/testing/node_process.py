@@ -45,7 +45,11 @@ class NodeProcess:
         self.port = port or free_port()
         self.log = home / "node.log"
         self._command = [*command, "--port", str(self.port), "--data-dir", str(self.data_dir), *arguments]
-        self._environment = {**os.environ, "SWARMNODE_UI_OPEN_BROWSER_ON_START": "false", **(environment or {})}
+        self._environment = {
+            **os.environ,
+            "SWARMNODE_UI_OPEN_BROWSER_ON_START": "false",
+            **(environment or {}),
+        }
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> NodeProcess:
@@ -139,7 +143,9 @@ class NodeProcess:
             return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill_group()
-            raise AssertionError(f"the node did not stop:\n{self.log.read_text('utf-8', 'replace')[-6000:]}") from None
+            raise AssertionError(
+                f"the node did not stop:\n{self.log.read_text('utf-8', 'replace')[-6000:]}"
+            ) from None
 
     def kill_group(self) -> None:
         """SIGKILL to everything it started that is still in its process group."""

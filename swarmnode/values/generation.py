@@ -187,9 +187,7 @@ class Failed:
     error: SwarmnodeError
 
 
-GenerationEvent = (
-    Started | ReasoningDelta | TextDelta | ToolCallDelta | ChoiceFinished | Finished | Failed
-)
+GenerationEvent = Started | ReasoningDelta | TextDelta | ToolCallDelta | ChoiceFinished | Finished | Failed
 
 
 def request_as_dict(request: GenerationRequest) -> dict[str, Any]:

@@ -10,10 +10,13 @@ from swarmnode.observability.machine import machine_facts
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/meminfo").write_text("MemTotal:       16000000 kB\nMemAvailable:    9000000 kB\nHugePages: 0\n")
+    (tmp_path / "proc/meminfo").write_text(
+        "MemTotal:       16000000 kB\nMemAvailable:    9000000 kB\nHugePages: 0\n"
+    )
     (tmp_path / "proc/cpuinfo").write_text(
         "".join(
-            f"processor\t: {i}\nmodel name\t: Tidy CPU\nphysical id\t: 0\ncore id\t: {i % 1}\n\n" for i in range(4)
+            f"processor\t: {i}\nmodel name\t: Tidy CPU\nphysical id\t: 0\ncore id\t: {i % 1}\n\n"
+            for i in range(4)
         )
     )
     return tmp_path
