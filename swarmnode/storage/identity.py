@@ -128,10 +128,13 @@ def _rotate(data_dir: Path, passphrase: str, stamp: int, cost: PassphraseCost) -
     if sequence > MAX_HANDOVERS:
         raise Refused(f"{MAX_HANDOVERS} rotations are enough for one node", code="too_many_rotations")
     handover = make_handover(_signer(old), _signer(new), sequence, stamp)
-    replace_private(next_path, pack_key(_serialise(new), passphrase, cost))
+    container = pack_key(_serialise(new), passphrase, cost)
+    replace_private(next_path, container)
     make_private_directory(data_dir / HANDOVERS_NAME)
     create_private(data_dir / HANDOVERS_NAME / f"{sequence}.bin", handover.statement)
-    next_path.replace(path)
+    # Written again rather than moved: another command may have taken the next file for a leftover.
+    replace_private(path, container)
+    next_path.unlink(missing_ok=True)
     return handover
 
 
@@ -144,9 +147,8 @@ def _finish_rotation(data_dir: Path, passphrase: str) -> None:
     handovers = read_handovers(data_dir)
     new_key = bytes(_parse(unpack_key(stored, passphrase)).verify_key)
     if handovers and handovers[-1].new_key == new_key:
-        next_path.replace(data_dir / IDENTITY_NAME)
-    else:
-        next_path.unlink()
+        replace_private(data_dir / IDENTITY_NAME, stored)
+    next_path.unlink(missing_ok=True)
 
 
 def _handover_files(data_dir: Path) -> list[Path]:

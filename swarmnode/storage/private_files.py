@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 from swarmnode.values.errors import LocalFault, Refused
@@ -13,6 +15,7 @@ from swarmnode.values.errors import LocalFault, Refused
 OWNER_ONLY_FILE = 0o600
 OWNER_ONLY_DIRECTORY = 0o700
 MAX_PRIVATE_FILE_BYTES = 64 * 1024
+LEFTOVER_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -73,10 +76,16 @@ def replace_private(path: Path, data: bytes) -> None:
     _flush_directory(path.parent)
 
 
-def sweep_leftovers(path: Path) -> None:
-    """Remove what a process killed in the middle of writing `path` left beside it."""
+def sweep_leftovers(path: Path, stamp: float | None = None) -> None:
+    """Remove what a process killed in the middle of writing `path` left beside it.
+
+    What is younger than a minute may be somebody's work in progress. stamp: the time now (Unix).
+    """
+    oldest = (time.time() if stamp is None else stamp) - LEFTOVER_SECONDS
     for leftover in path.parent.glob(f"{_prefix(path)}*"):
-        leftover.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if leftover.stat().st_mtime < oldest:
+                leftover.unlink()
 
 
 def _prefix(path: Path) -> str:

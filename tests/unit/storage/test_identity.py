@@ -221,6 +221,23 @@ def test_a_running_node_is_not_rotated(tmp_path: Path):
 
 def test_what_a_killed_writer_left_is_swept(tmp_path: Path):
     load_or_create_identity(tmp_path)
-    (tmp_path / ".identity.key.new-abc").write_bytes(b"half a key")
+    old, new = tmp_path / ".identity.key.new-abc", tmp_path / ".identity.key.new-def"
+    for leftover in (old, new):
+        leftover.write_bytes(b"half a key")
+    os.utime(old, (1, 1))
     load_or_create_identity(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["identity.key"]
+    assert not old.exists()
+    assert new.exists(), "somebody may be writing this one now"
+
+
+def test_a_look_in_the_middle_of_a_rotation_does_no_harm(tmp_path: Path, monkeypatch):
+    load_or_create_identity(tmp_path)
+    real = module.create_private
+
+    def looked_at(path: Path, data: bytes) -> bool:
+        load_or_create_identity(tmp_path)
+        return real(path, data)
+
+    monkeypatch.setattr(module, "create_private", looked_at)
+    handover = rotate_identity(tmp_path)
+    assert load_or_create_identity(tmp_path).peer_id == handover.new_peer_id
