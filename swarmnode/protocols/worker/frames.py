@@ -140,7 +140,7 @@ class FrameDecoder:
             return self._take_all()
         except LinkFault as fault:
             self._fault = fault
-            self._buffer.clear()
+            self._buffer = bytearray()  # the old one may still be looked at by the error
             raise
 
     def _take_all(self) -> list[Message]:
