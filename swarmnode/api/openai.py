@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 
 from swarmnode.api.body import parse_object
 from swarmnode.api.openai_completions import CompletionAnswer, CompletionStream
@@ -15,8 +16,12 @@ from swarmnode.api.prompt_series import PromptSeries
 from swarmnode.api.replies import reply_json
 from swarmnode.api.routing import Router
 from swarmnode.api.sse import Chunks, CollectedAnswer, Collector, StreamedAnswer
-from swarmnode.values.errors import Refused
+from swarmnode.interfaces.generation import IEventSink
+from swarmnode.values.errors import Refused, error_from_dict
+from swarmnode.values.generation import Failed, GenerationEvent
 from swarmnode.values.settings import ApiSettings, ServingSettings
+
+PROMPT_FIELDS = ("messages", "prompt")
 
 
 class OpenAiRoutes:
@@ -40,8 +45,8 @@ class OpenAiRoutes:
         call = chat_call(parse_object(request.take_body()), answer_id, self._serving)
         meta = _meta(call, answer_id)
         if call.stream:
-            return self._stream(request, call, ChatStream(meta))
-        return self._collect(request, call, ChatAnswer(meta))
+            return self._stream(request, call, ChatStream(meta), "messages")
+        return self._collect(request, call, ChatAnswer(meta), "messages")
 
     def complete(self, request: Any) -> Deferred[Any]:
         """CreateCompletion."""
@@ -50,8 +55,8 @@ class OpenAiRoutes:
         meta = _meta(call, answer_id)
         echoes = tuple(text for text in call.echoes for _ in range(call.requests[0].n))
         if call.stream:
-            return self._stream(request, call, CompletionStream(meta, echoes))
-        return self._collect(request, call, CompletionAnswer(meta, echoes))
+            return self._stream(request, call, CompletionStream(meta, echoes), "prompt")
+        return self._collect(request, call, CompletionAnswer(meta, echoes), "prompt")
 
     def embed(self, request: Any) -> bytes:
         """CreateEmbedding: not yet."""
@@ -61,20 +66,34 @@ class OpenAiRoutes:
             hint="Use another provider for embeddings until then.",
         )
 
-    def _stream(self, request: Any, call: Call, chunks: Chunks) -> Deferred[None]:
+    def _stream(self, request: Any, call: Call, chunks: Chunks, prompt: str) -> Deferred[None]:
         sink = StreamedAnswer(request, chunks, self._clock, self._settings.idle_timeout_seconds)
-        sink.attach(self._submit(call, sink))
+        sink.attach(self._submit(call, _PromptNamed(sink, prompt)))
         return sink.done
 
-    def _collect(self, request: Any, call: Call, collector: Collector) -> Deferred[Any]:
+    def _collect(self, request: Any, call: Call, collector: Collector, prompt: str) -> Deferred[Any]:
         sink = CollectedAnswer(request, collector)
-        sink.attach(self._submit(call, sink))
+        sink.attach(self._submit(call, _PromptNamed(sink, prompt)))
         return sink.done.addCallback(lambda answer: reply_json(request, answer))
 
     def _submit(self, call: Call, sink: Any) -> Any:
         if len(call.requests) == 1:
             return self._core.submit(call.requests[0], sink)
         return PromptSeries(self._core, call.requests, sink).start()
+
+
+@implementer(IEventSink)
+class _PromptNamed:
+    """Passes events on; an error about the prompt names the field that held it in this dialect."""
+
+    def __init__(self, sink: Any, prompt: str) -> None:
+        self._sink = sink
+        self._prompt = prompt
+
+    def event(self, event: GenerationEvent) -> None:
+        if isinstance(event, Failed) and event.error.param in PROMPT_FIELDS:
+            event = Failed(error_from_dict(event.error.as_dict() | {"param": self._prompt}))
+        self._sink.event(event)
 
 
 def _meta(call: Call, answer_id: str) -> AnswerMeta:

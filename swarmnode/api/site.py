@@ -47,6 +47,7 @@ class ApiSite(Site):
     routes: all (method, rule) pairs that it answers.
     """
 
+    noisy = False
     protocol = ApiChannel  # type: ignore[assignment]
 
     def __init__(self, root: Resource, bodies: BodyStore, settings: ApiSettings, clock: Any) -> None:

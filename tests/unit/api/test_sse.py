@@ -31,7 +31,7 @@ class Request:
         self.core = core or FakeCore(None)
         registry = CollectorRegistry()
         site = make_site(self.core, FakeNode(), FakeKeys(), registry, ApiSettings(), self.clock, page)
-        self.connection = MemoryConnection(site)
+        self.core.connection = self.connection = MemoryConnection(site)  # type: ignore[attr-defined]
         whole = {"model": "echo", "messages": [{"role": "user", "content": "x"}], "stream": stream} | body
         headers = [("Authorization", f"Bearer {FAKE_KEY}")]
         self.connection.request("POST", "/v1/chat/completions", json.dumps(whole).encode(), headers)
@@ -140,6 +140,25 @@ def test_before_the_first_event_an_error_is_a_status(
     assert ("retry-after" in answer.headers) == (status == 503)
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("path", "field"), [("/v1/chat/completions", "messages"), ("/v1/completions", "prompt")]
+)
+def test_an_error_about_the_prompt_names_the_field_of_the_dialect(
+    page: Path, path: str, field: str, streamed: bool
+) -> None:
+    request = Request(page, streamed)
+    request.generation.send(Failed(LOST))
+    request.connection.transport.clear()
+    prompt: Any = "x" if field == "prompt" else [{"role": "user", "content": "x"}]
+    path = "/v1/completions" if field == "prompt" else "/v1/chat/completions"
+    body = json.dumps({"model": "echo", field: prompt, "stream": streamed}).encode()
+    request.connection.request("POST", path, body, [("x-api-key", FAKE_KEY)])
+    error = Refused("too long", code="context_length_exceeded", param=named)
+    request.core.generations[1].send(Failed(error))
+    assert request.connection.answer().json()["error"]["param"] == field
+
+
 def test_after_it_an_error_is_an_event_and_nothing_follows(stream: Request) -> None:
     stream.generation.send(STARTED, TextDelta(0, "a"), Failed(LOST))
     events = stream.connection.answer().events()
@@ -200,9 +219,11 @@ def test_a_slow_reader_pauses_its_own_generation(stream: Request) -> None:
 
 def test_a_pause_before_the_generation_is_known_is_passed_on(page: Path) -> None:
     class Early(FakeCore):
+        connection: MemoryConnection
+
         def submit(self, request: Any, sink: Any) -> FakeGeneration:
             sink.event(STARTED)
-            sink.pauseProducing()
+            self.connection.channel.pauseProducing()
             return super().submit(request, sink)
 
     assert Request(page, stream=True, core=Early(None)).generation.paused
