@@ -245,7 +245,9 @@ def test_calls_get_their_own_answers(ready: Link) -> None:
     assert result.call == 5 and result.answer.header["token"] == 3
 
 
-@pytest.mark.parametrize("wrong", [Message("text", {"call": 5}), Message("done", {"call": 9}), Message("done")])
+@pytest.mark.parametrize(
+    "wrong", [Message("text", {"call": 5}), Message("done", {"call": 9}), Message("done")]
+)
 def test_an_answer_to_no_question_ends_the_link(ready: Link, wrong: Message) -> None:
     ready.tell_node(words.Call(5, "step"))
     ready.carry()
