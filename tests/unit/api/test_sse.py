@@ -141,11 +141,10 @@ def test_before_the_first_event_an_error_is_a_status(
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-@pytest.mark.parametrize(
-    ("path", "field"), [("/v1/chat/completions", "messages"), ("/v1/completions", "prompt")]
-)
+@pytest.mark.parametrize("named", ["messages", "prompt"])
+@pytest.mark.parametrize("field", ["messages", "prompt"])
 def test_an_error_about_the_prompt_names_the_field_of_the_dialect(
-    page: Path, path: str, field: str, streamed: bool
+    page: Path, field: str, named: str, streamed: bool
 ) -> None:
     request = Request(page, streamed)
     request.generation.send(Failed(LOST))
