@@ -49,7 +49,10 @@ def render_pretty(entry: Entry, colours: bool) -> str:
     level = f"{entry.level:5}"
     if colours:
         time, level = f"\x1b[2m{time}\x1b[0m", f"\x1b[{_COLOURS[entry.level]}m{level}\x1b[0m"
-    line = " ".join([time, level, escape(entry.event), *render_fields(entry.fields)])
+    # The name of a library's logger says what the words are about; ours say it themselves.
+    foreign = "." in entry.logger and not entry.logger.startswith("swarmnode")
+    source = [f"[{escape(entry.logger)}]"] if foreign else []
+    line = " ".join([time, level, *source, escape(entry.event), *render_fields(entry.fields)])
     if entry.exception:
         line += "".join(f"\n    {escape(part)}" for part in entry.exception.splitlines())
     return line

@@ -20,8 +20,15 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from swarmnode.storage.engines import checkpoint, default_url, make_engine, sqlite_path
 from swarmnode.storage.migrating import bring_up_to_date
+from swarmnode.storage.private_files import OWNER_ONLY_FILE
 from swarmnode.storage.runner import Runner
-from swarmnode.storage.sqlite_file import ForeignDatabase, find_fault, is_content_fault, set_aside
+from swarmnode.storage.sqlite_file import (
+    ForeignDatabase,
+    cannot_open,
+    find_fault,
+    is_content_fault,
+    set_aside,
+)
 from swarmnode.values.errors import LocalFault, Refused, Unavailable
 
 MAX_PENDING = 1024
@@ -102,6 +109,7 @@ class Database:
         path = sqlite_path(self._url)
         if path is not None:
             self._look_at(path)
+            _make_private(path)
         engine = make_engine(self._url)
         try:
             with _named_faults():
@@ -143,6 +151,14 @@ class Database:
     def _stopped(self, result: Any) -> Any:
         self._runner.stop()
         return result
+
+
+def _make_private(path: Path) -> None:
+    """Make the file before SQLite does, for the owner only; its log gets the same mode."""
+    try:
+        path.touch(OWNER_ONLY_FILE)
+    except OSError as error:
+        raise cannot_open(path, error) from error
 
 
 @contextlib.contextmanager

@@ -1,13 +1,17 @@
-"""Bringing a database to the tables of this version, in one transaction."""
+"""Bringing a database to the tables of this version, in one transaction.
+
+A new database gets the tables as the code describes them, an older one runs the migrations it lacks; a
+test holds that both come to the same.
+"""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inspect, text
 
-from swarmnode.storage.schema import APPLICATION_ID, REVISIONS
+from swarmnode.storage.schema import APPLICATION_ID, REVISIONS, Base
 from swarmnode.values.errors import Refused
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -26,7 +30,10 @@ def bring_up_to_date(engine: Engine, revision: str = REVISIONS[-1]) -> None:
             return
         if found is not None and found not in REVISIONS:
             raise _newer(engine, found)
-        _upgrade(connection, revision)
+        if found is None and revision == REVISIONS[-1]:
+            _create(connection)
+        else:
+            _upgrade(connection, revision)
         if connection.dialect.name == "sqlite":
             connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
     if found is not None:
@@ -38,6 +45,14 @@ def current_revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _create(connection: Connection) -> None:
+    Base.metadata.create_all(connection)
+    # As Alembic itself makes this table.
+    version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+    version.create(connection)
+    connection.execute(version.insert().values(version_num=REVISIONS[-1]))
 
 
 def _upgrade(connection: Connection, revision: str) -> None:

@@ -129,6 +129,14 @@ def test_a_pretty_entry_stays_on_its_line_and_moves_no_cursor(capture: Any):
     assert not set(captured.lines[0]) & set("\x1b\r\x9b\u2028\u202e")
 
 
+def test_a_librarys_words_come_with_its_name(capture: Any):
+    captured = capture()
+    logging.getLogger("alembic.runtime").warning("upgraded")
+    logging.getLogger("swarmnode.storage").warning("moved")
+    assert captured.lines[0].endswith("warn  [alembic.runtime] upgraded")
+    assert captured.lines[1].endswith("warn  moved")
+
+
 def test_colours_are_for_terminals_that_want_them(capture: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")

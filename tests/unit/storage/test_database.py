@@ -94,6 +94,7 @@ def test_sqlite_is_set_up_as_promised(tmp_path: Path):
 def test_after_the_close_the_file_alone_is_the_database(tmp_path: Path):
     remember(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["swarmnode.db"]
+    assert (tmp_path / "swarmnode.db").stat().st_mode & 0o777 == 0o600
     with sqlite3.connect(tmp_path / "swarmnode.db") as connection:
         assert connection.execute("SELECT name FROM node_settings").fetchall() == [("kept",)]
 

@@ -10,11 +10,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect
 
 from swarmnode.storage import migrating
 from swarmnode.storage.engines import make_engine
 from swarmnode.storage.migrating import MIGRATIONS, bring_up_to_date, current_revision
-from swarmnode.storage.schema import REVISIONS, Base
+from swarmnode.storage.schema import APPLICATION_ID, REVISIONS, Base
 
 
 def url(tmp_path: Path) -> str:
@@ -28,9 +29,42 @@ def test_the_list_of_revisions_is_the_chain_of_files():
     assert tuple(reversed(chain)) == REVISIONS
 
 
+def migrated(tmp_path: Path, name: str) -> Engine:
+    """A database that went through every revision."""
+    engine = make_engine(f"sqlite:///{tmp_path}/{name}.db")
+    for revision in REVISIONS:
+        bring_up_to_date(engine, revision)
+    return engine
+
+
+def shape(engine: Engine) -> dict[str, object]:
+    """What the database says of its tables."""
+    look = inspect(engine)
+    return {
+        table: (
+            sorted(
+                (c["name"], str(c["type"]), c["nullable"], c["primary_key"]) for c in look.get_columns(table)
+            ),
+            sorted((i["name"], i["column_names"], i["unique"]) for i in look.get_indexes(table)),
+        )
+        for table in look.get_table_names()
+    }
+
+
+def test_a_new_database_and_a_migrated_one_are_the_same(tmp_path: Path):
+    new, old = make_engine(url(tmp_path)), migrated(tmp_path, "old")
+    bring_up_to_date(new)
+    assert shape(new) == shape(old)
+    assert "usage_counters" in shape(new)
+    for engine in (new, old):
+        with engine.begin() as connection:
+            assert current_revision(connection) == REVISIONS[-1]
+            assert connection.exec_driver_sql("PRAGMA application_id").scalar() == APPLICATION_ID
+        engine.dispose()
+
+
 def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path: Path):
-    engine = make_engine(url(tmp_path))
-    bring_up_to_date(engine)
+    engine = migrated(tmp_path, "x")
     with engine.begin() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
@@ -89,6 +123,5 @@ def test_a_percent_sign_in_the_path_means_nothing(tmp_path: Path, monkeypatch: p
     place.parent.mkdir()
     place.symlink_to(MIGRATIONS)
     monkeypatch.setattr(migrating, "MIGRATIONS", place)
-    engine = make_engine(url(tmp_path))
-    bring_up_to_date(engine)
-    engine.dispose()
+    bring_up_to_date(make_engine(url(tmp_path)), REVISIONS[0])
+    migrated(tmp_path, "y").dispose()
