@@ -36,7 +36,7 @@ test-unit: $(STAMP) ## no sockets, no sleeping, under a minute
 	$(PYTEST) -q tests/unit tests/architecture
 
 test-docs: $(STAMP) ## the documentation builds without a warning
-	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 test-integration: $(STAMP) ## real processes on loopback, and other people's truth
 	$(PYTEST) -q tests/contracts tests/traces tests/simulation tests/integration
