@@ -106,11 +106,11 @@ class Database:
         return result
 
     def _open(self) -> None:
+        engine = make_engine(self._url)  # connects to nothing yet
         path = sqlite_path(self._url)
         if path is not None:
             self._look_at(path)
             _make_private(path)
-        engine = make_engine(self._url)
         try:
             with _named_faults():
                 bring_up_to_date(engine)

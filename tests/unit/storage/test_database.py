@@ -210,11 +210,15 @@ def test_a_directory_in_the_way_is_a_named_fault(tmp_path: Path):
 @pytest.mark.parametrize(
     "url", ["nonsense", "nosuchdb://host/x", "sqlite+nodriver:///x", "postgresql+nodriver://u:secret@h/d"]
 )
-def test_a_url_that_cannot_be_used_is_named_without_its_password(tmp_path: Path, url: str):
+def test_a_url_that_cannot_be_used_is_named_without_its_password(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(Refused) as caught:
         opened(tmp_path, url)
     assert caught.value.code == "bad_database_url"
     assert "secret" not in caught.value.message
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_any_sqlite_url_works(tmp_path: Path):
