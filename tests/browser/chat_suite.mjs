@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 
-import { answerWith, ask, fromNode, picture, withPage } from "./browser.mjs";
+import { answerWith, ask, DESKTOP, fromNode, PHONE, picture, withPage } from "./browser.mjs";
 import { answer, controlStream, finish, requests, say, tell } from "./stream.mjs";
 
 const prose = (page) => page.locator(".answer").last().locator(".prose");
@@ -23,6 +23,22 @@ suite("chat", () => {
       assert.ok((await page.evaluate(() => lengths.size)) > 3, "the answer came in one piece");
       assert.ok((await prose(page).innerText()).length > 10);
     }));
+
+  for (const [name, viewport] of [["desktop", DESKTOP], ["phone", PHONE]]) {
+    test(`the built-in guide answers the welcome's suggestions, on a ${name}`, async (context) => {
+      const [first] = (await fromNode("/v1/models")).data;
+      if (first.owned_by !== "builtin") return context.skip(`the node's first model is ${first.id}`);
+      return withPage({ viewport, deviceScaleFactor: name === "phone" ? 2 : 1 }, async ({ page }) => {
+        const questions = ["What is swarmnode?", "How do I use the API?"];
+        for (const [index, question] of questions.entries()) {
+          await ask(page, question);
+          await shows(page.locator(".measures").nth(index), /\d+ tokens/);
+        }
+        assert.equal(await page.getByRole("alert").count(), 0);
+        await picture(page, `node-answers-${name}`);
+      });
+    });
+  }
 
   test("stopping ends the work on the node", () =>
     withPage({}, async ({ page }) => {
@@ -109,6 +125,17 @@ suite("chat", () => {
       await ask(page, "And now?");
       assert.deepEqual((await requests(page))[0].messages, [{ role: "user", content: "And now?" }]);
       await answer(page, "Yes.");
+    });
+  });
+
+  test("a conversation that has outgrown its model leads to a new one", () => {
+    const error = { message: "The prompt has 600 tokens, the context 512.", code: "context_length_exceeded" };
+    const before = (page) => answerWith(page, "/v1/chat/completions", 400, { error });
+    return withPage({ before, expected: FAILED }, async ({ page }) => {
+      await ask(page, "Long?");
+      await page.locator(".answer").getByRole("button", { name: "New chat" }).click();
+      await page.locator("#welcome").waitFor();
+      assert.equal(await page.locator(".message").count(), 0);
     });
   });
 

@@ -32,6 +32,15 @@ GUIDE_ANSWER = (
     "swarmnode is a program that runs language models on your own computer and answers over an OpenAI API. "
     "Start it with `swarmnode run`; it listens on port **8800**."
 )
+API_ANSWER = """Use any OpenAI client and point it at this node:
+
+```python
+from openai import OpenAI
+
+client = OpenAI(base_url="http://127.0.0.1:8800/v1", api_key=key)
+```
+
+The key lies in the file `api_key` in the data directory."""
 LONG_ANSWER = """A node is **one program** with several faces. This is how a question travels through it.
 
 ### The way of a question
@@ -63,7 +72,14 @@ for chunk in stream:
 
 More is in the [documentation](https://example.org/docs). Ask away.
 """
-ANSWERS = dict(zip([str(model["id"]) for model in MODELS], [GUIDE_ANSWER, LONG_ANSWER], strict=True))
+NAMES = [str(model["id"]) for model in MODELS]
+
+
+def answer_to(request: dict[str, Any]) -> str:
+    """What this node says to a chat request."""
+    if request["model"] != NAMES[0]:
+        return LONG_ANSWER
+    return API_ANSWER if "API" in request["messages"][-1]["content"] else GUIDE_ANSWER
 
 
 def pieces(text: str) -> list[str]:
@@ -110,7 +126,7 @@ class FakeNode(ThreadingHTTPServer):
             "ready": True,
             "active_requests": self.active,
             "peers": 0,
-            "models": list(ANSWERS),
+            "models": list(NAMES),
             "unusable_models": {},
             "loaded_models": [{"id": "guide", "state": "ready", "resident_bytes": 61_000_000}],
         }
@@ -185,14 +201,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _chat(self, request: dict[str, Any]) -> None:
         model = request["model"]
-        if model not in ANSWERS:
-            self._error(
-                404, f"There is no model {model!r}", "model_not_found", f"Known: {', '.join(ANSWERS)}"
-            )
+        if model not in NAMES:
+            self._error(404, f"There is no model {model!r}", "model_not_found", f"Known: {', '.join(NAMES)}")
             return
         self.server.active += 1
         try:
-            self._stream(chunks(model, ANSWERS[model]))
+            self._stream(chunks(model, answer_to(request)))
         except OSError:
             self.close_connection = True  # The page went away in the middle, as it may.
         finally:

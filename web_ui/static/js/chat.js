@@ -97,7 +97,7 @@ export class Chat {
   }
 
   #begin(message) {
-    const view = new AnswerView(message, () => this.retry());
+    const view = this.#answerView(message);
     this.#last?.withdrawRetry();
     this.#last = view;
     byId("welcome").hidden = true;
@@ -128,10 +128,14 @@ export class Chat {
     byId("welcome").hidden = messages.length > 0;
   }
 
+  #answerView(message) {
+    return new AnswerView(message, { retry: () => this.retry(), startFresh: () => this.startFresh() });
+  }
+
   #view(message, isLast) {
     if (message.role === "user") return { node: questionView(message) };
     if (!message.done) message.stopped = true; // The page was left in the middle of it.
-    const view = new AnswerView(message, () => this.retry());
+    const view = this.#answerView(message);
     view.finish({ isLast, noteBelow: noteBelongs(this.conversation, message) });
     if (isLast) this.#last = view;
     return view;

@@ -6,6 +6,9 @@ import { guideNote } from "./guide_note.js";
 import { counted, number, shortTime, t } from "./i18n.js";
 import { Prose } from "./prose.js";
 
+/** The node's word for a conversation that has outgrown its model. */
+const CONTEXT_FULL = "context_length_exceeded";
+
 /** What the user wrote, exactly as written. */
 export function questionView(message) {
   const who = el("span", { class: "visually-hidden", text: t("answer.you") });
@@ -17,10 +20,9 @@ export class AnswerView {
   #prose;
   #shown = false;
 
-  /** `retry()` is called by the button that asks again. */
-  constructor(message, retry) {
-    this.message = message;
-    this.retry = retry;
+  /** `retry()` asks again, `startFresh()` begins another conversation: the buttons call them. */
+  constructor(message, { retry, startFresh }) {
+    Object.assign(this, { message, retry, startFresh });
     this.name = el("span", { class: "answer-model" });
     this.head = el("header", { class: "answer-head" }, icon("cell"), this.name);
     this.thinking = el("div", { class: "thinking-text" });
@@ -64,8 +66,7 @@ export class AnswerView {
   /** After a fault the way on stands there in words. */
   #againButton() {
     if (!this.message.error) return iconButton("retry", t("answer.retry"), this.retry);
-    const facts = { type: "button", class: "ghost-button", on: { click: this.retry } };
-    return el("button", facts, icon("retry"), el("span", { text: t("answer.try_again") }));
+    return textButton("retry", t("answer.try_again"), this.retry);
   }
 
   #text() {
@@ -82,10 +83,17 @@ export class AnswerView {
     const copyButton = iconButton("copy", t("answer.copy"), () =>
       copyFrom(copyButton, message.content, t("answer.copied")));
     this.again = isLast ? this.#againButton() : null;
-    const buttons = [message.content ? copyButton : null, this.again];
+    const full = message.error?.code === CONTEXT_FULL;
+    const fresh = full ? textButton("plus", t("history.new"), this.startFresh) : null;
+    const buttons = [message.content ? copyButton : null, this.again, fresh];
     const counts = el("span", { class: "measures", text: measures(message) });
     return el("footer", { class: "answer-foot" }, ...buttons, counts);
   }
+}
+
+function textButton(drawing, text, onClick) {
+  const facts = { type: "button", class: "ghost-button", on: { click: onClick } };
+  return el("button", facts, icon(drawing), el("span", { text }));
 }
 
 function remark(message) {

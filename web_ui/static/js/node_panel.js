@@ -41,9 +41,11 @@ function showStatus(status, { value, peerId, models, unusable }) {
   value.active.textContent = number(status.active_requests ?? 0);
   value.peers.textContent = number(status.peers ?? 0);
   const addresses = status.addresses ?? [];
-  changeList(value.addresses, addresses.length ? addresses : [t("node.no_addresses")], (text) => el("div", { text }));
+  const none = el("span", { class: "quiet", text: t("node.no_addresses") });
+  changeList(value.addresses, addresses, (text) => el("div", { text }), none);
   const loaded = (status.loaded_models ?? []).map(loadedWords);
-  changeList(models, loaded.length ? loaded : [t("node.no_models")], (text) => el("li", { text }));
+  const unloaded = el("li", { class: "quiet", text: t("node.no_models") });
+  changeList(models, loaded, (text) => el("li", { text }), unloaded);
   const problems = Object.entries(status.unusable_models ?? {});
   byId("node-unusable-title").hidden = problems.length === 0;
   changeList(unusable, problems, ([name, problem]) => el("li", { text: t("node.problem", { name, problem }) }));
@@ -54,12 +56,15 @@ function loadedWords({ id, resident_bytes: bytes }) {
   return bytes ? t("node.loaded", { model: id, megabytes: number(bytes / 1e6) }) : id;
 }
 
-/** Build the list again only when it differs, so that a selection in it survives the next answer. */
-function changeList(list, items, build) {
+/**
+ * Build the list again only when it differs, so that a selection in it survives the next answer. `none` stands
+ * in an empty one.
+ */
+function changeList(list, items, build, none = null) {
   const key = JSON.stringify(items);
   if (list.dataset.shown === key) return;
   list.dataset.shown = key;
-  list.replaceChildren(...items.map(build));
+  list.replaceChildren(...(items.length || !none ? items.map(build) : [none]));
 }
 
 function subsystemItem([name, up]) {
