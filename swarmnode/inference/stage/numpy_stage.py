@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -29,8 +27,6 @@ Floats = npt.NDArray[np.float32]
 
 KERNEL = "numpy-1"
 EMBEDDING, HEAD, HEAD_NORM = "token_embd.weight", "output.weight", "output_norm.weight"
-
-_ROUND: dict[str, Callable[[Floats], None]] = {"f16": round_f16, "q8_0": round_q8_0}
 
 
 def load_stage(
@@ -177,7 +173,7 @@ class NumpyStage:
 
     def _cut(self, hidden: Floats) -> Floats:
         if self.profile.residual == "q8_0":
-            _ROUND["q8_0"](hidden)
+            round_q8_0(hidden)
         return hidden
 
     def _logits(self, batch: Batch, hidden: Floats) -> Floats:

@@ -65,10 +65,12 @@ class Stage(Protocol):
     has_head: bool
 
     def open(self, session: int, tokens: int) -> None:
-        """Reserve room for a session of at most `tokens` positions. Raises `Unavailable`."""
+        """Reserve room for a session of at most `tokens` positions; one that is open keeps what it
+        holds. Raises `Unavailable`."""
 
     def step(self, batch: Batch) -> StepResult:
-        """Compute the rows. Raises `Refused` for tokens out of range or unknown sessions."""
+        """Compute the rows. Raises `Refused` for tokens out of range or unknown sessions, `LocalFault`
+        (code `not_finite`) for results that are no numbers; the sessions are then as before the step."""
 
     def length(self, session: int) -> int:
         """How many positions the session's cache holds."""

@@ -1,0 +1,141 @@
+"""Log-probabilities against llama.cpp itself, on random models of every usual type.
+
+llama.cpp multiplies quantised weights with activations rounded to 8 bits; we do not. So plain float
+types agree to roundings, quantised ones within what that rounding does to a random model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+
+from swarmnode.inference.sampling.sampler import log_softmax
+from swarmnode.inference.stage.numpy_stage import load_stage
+from swarmnode.inference.stage.seam import Batch, Slice
+from swarmnode.models.gguf import GgufFile
+from swarmnode.testing.random_model import RandomModel, write_random_model
+
+xllamacpp = pytest.importorskip("xllamacpp", reason="llama.cpp (xllamacpp) is not installed")
+
+TOP = 10
+
+
+class LlamaCpp:
+    """llama.cpp on one thread with float32 keys and values."""
+
+    def __init__(self, path: Path) -> None:
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.n_ctx, params.n_parallel, params.warmup, params.n_gpu_layers = 512, 1, False, 0
+        params.cpuparams.n_threads = 1
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        params.verbosity = -1
+        self._server = xllamacpp.Server(params)
+
+    def next_token(self, ids: list[int]) -> dict[int, float]:
+        """The most likely next tokens with their log-probabilities; empty where it reports none."""
+        answers: list[dict[str, Any]] = []
+        request = {"prompt": ids, "n_predict": 1, "temperature": 0, "logprobs": TOP, "cache_prompt": False}
+        self._server.handle_completions(request, lambda answer: answers.append(answer) or False)
+        reported = (answers[-1]["choices"][0]["logprobs"] or {}).get("content") or []
+        return {entry["id"]: entry["logprob"] for entry in reported[0]["top_logprobs"]} if reported else {}
+
+
+def our_logprobs(path: Path, ids: np.ndarray) -> np.ndarray:
+    with GgufFile(path) as file:
+        stage = load_stage(file, kv="f32")
+        stage.open(1, len(ids))
+        logits = stage.step(Batch((Slice(1, 0, len(ids), "all"),), ids)).logits
+        del stage
+    return log_softmax(logits)
+
+
+def differences(path: Path, ids: np.ndarray) -> np.ndarray:
+    """|ours - theirs| over the likeliest tokens after prefixes of many lengths."""
+    ours, theirs = our_logprobs(path, ids), LlamaCpp(path)
+    found = [
+        abs(ours[end - 1][token] - logprob)
+        for end in range(5, len(ids), 5)
+        for token, logprob in theirs.next_token(ids[:end].tolist()).items()
+    ]
+    assert len(found) >= 10 * TOP
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "weights", "mean", "most"),
+    [
+        ("llama", "F32", 2e-6, 2e-5),
+        ("qwen2", "F32", 2e-6, 2e-5),
+        ("qwen3", "F32", 2e-6, 2e-5),
+        ("llama", "F16", 0.002, 0.02),
+        ("llama", "BF16", 0.02, 0.1),
+        ("llama", "Q8_0", 0.04, 0.3),
+        ("llama", "Q5_K", 0.08, 0.6),
+        ("qwen3", "Q6_K", 0.08, 0.6),
+        ("llama", "Q4_K_M", 0.08, 0.6),
+    ],
+)
+def test_logprobs_agree(tmp_path: Path, architecture: str, weights: str, mean: float, most: float) -> None:
+    model = RandomModel(
+        architecture=architecture,
+        weights=weights,
+        hidden=256,
+        feed_forward=512,
+        heads=8,
+        head_dim=32,
+        vocab=1000,
+    )
+    path = write_random_model(tmp_path / "random.gguf", model)
+    ids = np.concatenate([[1], np.random.default_rng(4).integers(300, 1000, 120)]).astype(np.int32)
+    found = differences(path, ids)
+    assert found.mean() < mean and found.max() < most
+
+
+def requantised(source: Path, target: Path) -> None:
+    """The file with Q8_0 in place of F32 wherever rows divide into blocks of 32."""
+    writer = gguf.GGUFWriter(str(target), "llama")
+    with GgufFile(source) as file:
+        for key, value in file.metadata.items():
+            if key != "general.architecture":
+                add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32}
+                {**add, str: writer.add_string, list: writer.add_array}[type(value)](key, value)
+        for name, info in file.tensors.items():
+            values = np.frombuffer(file.data(info), np.float32).reshape(info.shape)
+            if len(info.shape) == 2 and info.shape[1] % 32 == 0:
+                kind = gguf.GGMLQuantizationType.Q8_0
+                writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+            else:
+                writer.add_tensor(name, values.copy())
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+
+
+@pytest.mark.shared
+def test_a_trained_model_in_q8_0_says_the_same_words(shared: Path, tmp_path: Path) -> None:
+    """Along our own greedy story, llama.cpp would choose the same token at (nearly) every place."""
+    path = tmp_path / "stories.q8_0.gguf"
+    requantised(shared / "data/stories260K/stories260K.f32.gguf", path)
+    ids = [1]
+    with GgufFile(path) as file:
+        stage = load_stage(file)
+        assert stage.profile.residual == "f16"
+        stage.open(1, 200)
+        for position in range(199):
+            step = Batch((Slice(1, position, 1),), np.array(ids[-1:], np.int32))
+            ids.append(int(stage.step(step).logits[0].argmax()))
+        del stage
+    theirs, asked, same = LlamaCpp(path), 0, 0
+    for end in range(1, 199):
+        choices = theirs.next_token(ids[:end])
+        asked += bool(choices)
+        same += bool(choices) and max(choices, key=choices.__getitem__) == ids[end]
+    assert asked > 150
+    assert same / asked >= 0.98
