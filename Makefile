@@ -45,7 +45,8 @@ test-clients: $(STAMP) ## official SDKs and command-line clients
 	$(PYTEST) -q tests/clients
 
 test-browser: $(STAMP) ## the page in a real Chromium
-	$(PYTEST) -q tests/browser
+	npm ci --silent --no-fund --no-audit --prefix tests/browser
+	SWARMNODE_REQUIRE_BROWSER=1 $(PYTEST) -q tests/browser
 
 nightly: $(STAMP) ## everything, long
 	$(MAKE) test test-clients test-browser
