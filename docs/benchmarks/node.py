@@ -137,6 +137,7 @@ def many_streams(home: Path) -> dict[str, Any]:
     settings = {
         "inference.max_concurrent_requests": STREAMS,
         "inference.max_concurrent_decode_batch": STREAMS,
+        "inference.max_batch_size": STREAMS,
         "inference.scripted_models": "steady",
     }
     flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]

@@ -20,8 +20,8 @@ MAX_MODELS = 1024
 @implementer(IModelCatalog)
 class ModelCatalog:
     """first: files named by the user, which come first. shelves: `IModelShelf`s that are asked at every
-    rescan. guide: the built-in model, last, so that it answers only where there is no other.
-    fixed: cards without files (scripted models). facts(path) reads a header. defer(f) runs f off the
+    rescan. guide: the built-in model, after all others, so that it answers only where there is no other.
+    fixed: cards without files (scripted models), which never answer by default. facts(path) reads a header. defer(f) runs f off the
     reactor thread and returns a Deferred. backend: what runs files.
     """
 
@@ -64,7 +64,7 @@ class ModelCatalog:
     def _look(self) -> tuple[ModelCard, ...]:
         """Runs off the reactor thread; touches the disk."""
         found: dict[str, ModelCard] = {}
-        for card in [*map(self._card, self._paths()), *self._fixed, *self._guide_card()]:
+        for card in [*map(self._card, self._paths()), *self._guide_card(), *self._fixed]:
             if card.label not in found and len(found) < MAX_MODELS:
                 found[card.label] = card
             elif found.get(card.label, card).path != card.path:

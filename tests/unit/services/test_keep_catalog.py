@@ -83,11 +83,11 @@ def test_named_files_come_first_and_the_guide_last(files: Any) -> None:
     assert models.cards()[0].context_length == 128
 
 
-def test_scripted_models_need_no_file() -> None:
-    models, _ = catalog(fixed=[ModelCard("echo", "scripted")])
+def test_scripted_models_need_no_file_and_come_last(files: Any) -> None:
+    models, _ = catalog(fixed=[ModelCard("echo", "scripted")], guide=files("guide.gguf"))
     assert labels(models) == ["echo"]
     models.rescan()
-    assert labels(models) == ["echo"]
+    assert labels(models) == [GUIDE_LABEL, "echo"]
 
 
 def test_a_broken_file_is_listed_with_its_problem_and_never_the_default(files: Any) -> None:
