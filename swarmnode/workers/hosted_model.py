@@ -168,8 +168,8 @@ class HostedModel:
         error = _reason(failure)
         log.warning("model not loaded", model=self.label, reason=error.message)
         self._load_error = self._clock.seconds(), error
-        self._worker_gone()
         self._fail_waiting(error)
+        self._worker_gone()
 
     # Running.
 
