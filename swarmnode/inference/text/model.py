@@ -34,10 +34,10 @@ class TextModel:
     """The text side of one model file. `encode` may be called from any thread."""
 
     def __init__(self, vocabulary: Vocabulary, tokenizer: Tokenizer) -> None:
-        self.vocabulary = vocabulary
         self.special_ids = vocabulary.control_ids()
+        self.vocabulary = vocabulary.without_rules()
         self._tokenizer = tokenizer
-        self._pieces = Pieces(vocabulary)
+        self._pieces = Pieces(self.vocabulary)
         self._lock = threading.Lock()
         self._cut: re.Pattern[str] | None = None
         self._cut_known = False

@@ -6,7 +6,7 @@ those of llama.cpp (`llama_vocab::impl::load`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from swarmnode.inference.text.end_tokens import end_token_ids
@@ -84,6 +84,10 @@ class Vocabulary:
         """Ids that stand for no text of an answer: control and unknown tokens, end tokens."""
         silent = {i for i, kind in enumerate(self.kinds) if kind in (CONTROL, UNKNOWN)}
         return frozenset((silent | self.end_ids) - {self.by_text.get(text) for text in SHOWN_CONTROLS})
+
+    def without_rules(self) -> Vocabulary:
+        """The same without what only building a tokenizer needs: tens of megabytes of merges and scores."""
+        return replace(self, merges=(), scores=(), _by_text={})
 
 
 def read_vocabulary(gguf: GgufFile) -> Vocabulary:

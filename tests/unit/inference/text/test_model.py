@@ -79,7 +79,7 @@ def test_a_user_cannot_spell_a_control_token_of_an_spm_vocabulary() -> None:
     tokens = [*_spm().vocabulary.tokens, "<", "/", "s", ">", "</", "s>"]
     added = len(tokens) - len(_spm().vocabulary.tokens)
     kinds = (*_spm().vocabulary.kinds, *([1] * added))
-    scores = (*_spm().vocabulary.scores, *([-1.0] * added))
+    scores = (*([-1.0] * len(tokens)),)
     text_model = _spm(tokens=tuple(tokens), kinds=kinds, scores=scores)
     assert 2 not in text_model.encode("</s>", add_special=False, parse_special=False)
     assert text_model.encode("</s>", add_special=False, parse_special=True)[-1] == 2
