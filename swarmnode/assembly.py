@@ -22,7 +22,7 @@ from twisted.internet.threads import deferToThread
 from swarmnode import __version__
 from swarmnode.api.assets import page_directory
 from swarmnode.api.site import make_site
-from swarmnode.config import Config, later_warnings, node_settings
+from swarmnode.config import Config, ProviderKeys, later_warnings, node_settings
 from swarmnode.models.facts import read_facts
 from swarmnode.models.gguf import GgufFile
 from swarmnode.network.listening import ReservedPort
@@ -44,6 +44,7 @@ from swarmnode.storage.identity import load_or_create_identity
 from swarmnode.storage.records import add_request
 from swarmnode.storage.runner import OneThread
 from swarmnode.values.cards import ModelCard, ModelFacts
+from swarmnode.values.loading import ProviderSettings
 from swarmnode.values.settings import NodeSettings
 from swarmnode.workers.pool import WorkerPool
 
@@ -82,7 +83,7 @@ def make_service(config: Config, *, log_stream: Any = None) -> Node:
     try:
         port = ReservedPort(settings.api.listen_address, settings.api.port)
         try:
-            return build(settings, port, lock, log)
+            return build(settings, config.provider_keys, port, lock, log)
         except BaseException:
             port.close()
             raise
@@ -91,7 +92,9 @@ def make_service(config: Config, *, log_stream: Any = None) -> Node:
         raise
 
 
-def build(settings: NodeSettings, port: ReservedPort, lock: Any, log: Any) -> Node:
+def build(
+    settings: NodeSettings, provider_keys: ProviderKeys, port: ReservedPort, lock: Any, log: Any
+) -> Node:
     """Join the parts."""
     reactor = _reactor()
     node = Node(settings)
@@ -120,7 +123,7 @@ def build(settings: NodeSettings, port: ReservedPort, lock: Any, log: Any) -> No
     tally = RequestTally()
     history = [RequestHistory(database.run, add_request, time.time, log)]
     core = ResponseCore(
-        [LocalModels(catalog, pool)],
+        [LocalModels(catalog, pool), *_providers(plugins, provider_keys, log)],
         settings.serving,
         time.monotonic,
         # In privacy mode nothing of a request is written to the disk, not even its figures.
@@ -231,6 +234,23 @@ def _catalog(settings: NodeSettings, plugins: Discovery) -> ModelCatalog:
         backend=settings.workers.backend,
         log=structlog.get_logger("models"),
     )
+
+
+def _providers(plugins: Discovery, keys: ProviderKeys, log: Any) -> list[Any]:
+    """Every installed provider; one that cannot be made is reported and left out."""
+    made = []
+    for entry in plugins.of_kind("provider"):
+        if not entry.available:
+            log.warning("provider not available", provider=entry.name, reason=entry.reason)
+            continue
+        found = keys.find(*entry.description.key_variables)
+        if found:
+            hide(found.value)
+        try:
+            made.append(load(entry)(ProviderSettings(entry.name, found.value if found else "")))
+        except Exception as error:
+            log.warning("provider skipped", provider=entry.name, origin=entry.origin, reason=str(error))
+    return made
 
 
 def _backends(plugins: Discovery) -> dict[str, str]:

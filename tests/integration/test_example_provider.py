@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from swarmnode.testing.node_process import NodeProcess
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docs" / "howto" / "example_provider"
 
@@ -108,6 +110,28 @@ def test_a_broken_one_beside_it_is_reported_and_skipped(place: Place):
     (problem,) = found["problems"]
     assert problem["origin"] == str(broken)
     assert "a_module_that_nobody_has" in problem["error"]
+
+
+def test_a_node_answers_through_it(place: Place, tmp_path: Path):
+    command = [place.python, "-m", "swarmnode.cli.main", "run"]
+    with NodeProcess(tmp_path, command=command, environment={"SHOUT_API_KEY": "loud"}) as node:
+        listed = node.request("GET", "/v1/models")[1]["data"]
+        assert "shout-1" in {model["id"] for model in listed}
+        body = {"model": "shout-1", "messages": [{"role": "user", "content": "hello there"}]}
+        status, answer, _ = node.request("POST", "/v1/chat/completions", body)
+        assert (status, answer["choices"][0]["message"]["content"]) == (200, "HELLO! THERE!")
+    assert "loud" not in node.log.read_text()
+
+
+def test_a_node_with_a_broken_one_beside_it_starts(place: Place, tmp_path: Path):
+    broken = place.site_packages / "swarmnode" / "plugins" / "broken_two.py"
+    broken.write_text("import a_module_that_nobody_has\n")
+    try:
+        with NodeProcess(tmp_path, command=[place.python, "-m", "swarmnode.cli.main", "run"]) as node:
+            assert node.request("GET", "/health", key=None)[0] == 200
+        assert "a_module_that_nobody_has" in node.log.read_text()
+    finally:
+        broken.unlink()
 
 
 def test_it_can_be_uninstalled_without_a_trace(place: Place):
