@@ -43,7 +43,6 @@ _FEATURES: dict[str, str] = {
     "GPU inference": """
         resources.max_gpu_vram_mb inference.gpu_layers inference.max_split_model_memory_mb
         inference.draft_gpu_layers""",
-    "the lifetime of chat sessions": "inference.session_timeout_seconds inference.kv_cache_ttl_secs",
     "tuning of batches": """
         inference.batch_timeout_ms inference.batch_collection_ms inference.prefill_target_ms
         inference.batched_prefill_forward""",

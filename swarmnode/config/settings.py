@@ -109,6 +109,8 @@ def _workers(config: Config) -> WorkerSettings:
         kv=value("inference.kv_type"),
         context=value("inference.max_seq_len_override") or DEFAULT_CONTEXT,
         prefill_chunk=value("inference.prefill_chunk_tokens"),
+        # A session is its cache: the shorter of the two lifetimes ends both.
+        session_seconds=min(value("inference.session_timeout_seconds"), value("inference.kv_cache_ttl_secs")),
         backend=value("inference.backend"),
         scripted_models=value("inference.scripted_models"),
     )

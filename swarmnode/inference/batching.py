@@ -18,7 +18,7 @@ import numpy as np
 from zope.interface import implementer
 
 from swarmnode.inference.choice_run import ChoiceAnswer, ChoiceTextLike, room_for
-from swarmnode.inference.kept_sessions import KeptSessions
+from swarmnode.inference.kept_sessions import KEPT_SECONDS, KeptSessions
 from swarmnode.inference.runs import Emit, Request, Run, check_prompt, step_fault
 from swarmnode.inference.sampling.sampler import Sampler
 from swarmnode.inference.stage.seam import Batch, Slice, Stage, Want
@@ -61,6 +61,7 @@ class BatchEngine:
         context: int,
         slots: int,
         prefill_chunk: int,
+        session_seconds: float = KEPT_SECONDS,
         numbers: Iterable[int] | None = None,
         clock: Callable[[], float] = time.monotonic,
         draw_seed: Callable[[], int] = lambda: randbits(SEED_BITS),
@@ -74,7 +75,7 @@ class BatchEngine:
         self._requests: dict[int, Request] = {}
         self._waiting: deque[Run] = deque()
         self._running: list[Run] = []
-        self._kept = KeptSessions(stage)
+        self._kept = KeptSessions(stage, seconds=session_seconds)
         self._row_seconds = 0.0
 
     def describe(self) -> dict[str, Any]:

@@ -67,6 +67,7 @@ class ServedModel:
             context=self._context,
             slots=self._spec.slots,
             prefill_chunk=self._spec.prefill_chunk,
+            session_seconds=self._spec.session_seconds,
             numbers=numbers,
         )
 

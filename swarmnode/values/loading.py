@@ -16,6 +16,7 @@ class LoadSpec:
     layers: None for the whole model. `text` False leaves tokenizer and templates out; a worker with
     `text` True and `weights` False is a text worker.
     slots: how many requests are stepped together. context: tokens a session may hold.
+    session_seconds: how long the keys and values of a `session_id` wait for its next turn.
     kv_bytes: the room for keys and values of all sessions together.
     residual: None for the default of the file's weight types.
     """
@@ -33,6 +34,7 @@ class LoadSpec:
     kv_bytes: int = 1 << 30
     threads: int = 1
     prefill_chunk: int = 128
+    session_seconds: float = 600.0
     dequantised_bytes: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
 

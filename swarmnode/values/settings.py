@@ -52,6 +52,7 @@ class WorkerSettings:
     kv: KvType = "f16"
     context: int = 8192
     prefill_chunk: int = 128
+    session_seconds: int = 600
     backend: str = "numpy"
     scripted_models: tuple[str, ...] = ()
 

@@ -92,5 +92,6 @@ def _plain_spec(
         kv_bytes=_PLAIN_KV_BYTES,
         threads=settings.threads or cores,
         prefill_chunk=settings.prefill_chunk,
+        session_seconds=float(settings.session_seconds),
         options=dict(options),
     )
