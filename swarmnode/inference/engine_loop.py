@@ -11,7 +11,7 @@ from typing import Any
 
 from swarmnode.interfaces.inference_backend import IPromptText, IStageCalls
 from swarmnode.protocols.worker.events import ends
-from swarmnode.protocols.worker.messages import ANSWERS, Message, json_bytes
+from swarmnode.protocols.worker.messages import ANSWERS, CREDIT, Message, json_bytes
 from swarmnode.protocols.worker.vocabulary import Answer, Broken, Emitted, EngineFailed, EngineLoaded
 from swarmnode.values.errors import LocalFault, Refused, SwarmnodeError
 from swarmnode.values.generation import Failed, GenerationEvent, GenerationRequest
@@ -32,6 +32,8 @@ class EngineLoop:
         self._emitted: list[tuple[int, GenerationEvent]] = []
         self._expected: set[int] = set()
         self._slots: dict[int, int] = {}
+        self._credit: dict[int, int] = {}
+        self._dry: set[int] = set()
         self._busy = False
         self._quit = False
         self.text: Any = None
@@ -76,6 +78,7 @@ class EngineLoop:
 
     def _flush(self) -> None:
         if self._emitted:
+            self._stop_dry_slots()
             events, self._emitted = tuple(self._emitted), []
             self._post(Emitted(events))
 
@@ -110,6 +113,7 @@ class EngineLoop:
         try:
             if isinstance(request, SwarmnodeError):
                 raise request
+            self._credit[slot] = CREDIT
             self._slots[slot] = self._engine.submit(request, lambda event: self._emit(slot, event))
             self._busy = True
         except SwarmnodeError as error:
@@ -121,25 +125,39 @@ class EngineLoop:
 
     def _emit(self, slot: int, event: GenerationEvent) -> None:
         self._emitted.append((slot, event))
+        if slot in self._credit:
+            self._credit[slot] -= 1
         if ends(event):
-            self._slots.pop(slot, None)
+            self._forget(slot)
+
+    def _forget(self, slot: int) -> int | None:
+        """The engine's number of a slot that is over, if it had one."""
+        self._credit.pop(slot, None)
+        self._dry.discard(slot)
+        return self._slots.pop(slot, None)
 
     def cancel(self, slot: int) -> None:
         """Forget a slot."""
         self._expected.discard(slot)
-        if (number := self._slots.pop(slot, None)) is not None:
+        if (number := self._forget(slot)) is not None:
             self._engine.cancel(number)
 
-    def pause(self, slot: int) -> None:
-        """Do not step a slot."""
-        if slot in self._slots:
-            self._engine.pause(self._slots[slot])
-
-    def resume(self, slot: int) -> None:
-        """Step it again."""
-        if slot in self._slots:
+    def add_credit(self, slot: int, count: int) -> None:
+        """Let a slot emit so many events more; go on with it if it had to stop."""
+        if slot not in self._credit:
+            return
+        self._credit[slot] += count
+        if slot in self._dry and self._credit[slot] > 0:
+            self._dry.discard(slot)
             self._engine.resume(self._slots[slot])
             self._busy = True
+
+    def _stop_dry_slots(self) -> None:
+        """Pause the slots that have emitted all they may."""
+        for slot in {slot for slot, _event in self._emitted}:
+            if slot in self._slots and self._credit[slot] <= 0 and slot not in self._dry:
+                self._dry.add(slot)
+                self._engine.pause(self._slots[slot])
 
     def stage_call(self, question: Message) -> None:
         """Answer a call of the stage interface."""

@@ -29,12 +29,11 @@ from swarmnode.inference.link_loop import LinkLoop
 from swarmnode.inference.text_loop import TextLoop
 from swarmnode.inference.watchdog import leave_now, limit_address_space, resident_bytes, watch_link
 from swarmnode.protocols.worker.vocabulary import (
+    AddCredit,
     CancelSlot,
     MakeEngine,
     Measured,
-    PauseSlot,
     Quit,
-    ResumeSlot,
     RunCall,
     Submit,
 )
@@ -61,8 +60,7 @@ class WorkerProgram:
         execute: dict[type, Callable[[Any], None]] = {
             MakeEngine: self._make_engine,
             Submit: self._submit,
-            PauseSlot: lambda e: self._engine.call(lambda: self._engine.pause(e.slot)),
-            ResumeSlot: lambda e: self._engine.call(lambda: self._engine.resume(e.slot)),
+            AddCredit: lambda e: self._engine.call(lambda: self._engine.add_credit(e.slot, e.count)),
             CancelSlot: lambda e: self._engine.call(lambda: self._engine.cancel(e.slot)),
             RunCall: self._run_call,
             Quit: self._leave,

@@ -187,17 +187,20 @@ class HostedModel:
         self._arm_idle()
 
     def _request_lost(self, pooled: PooledRequest, error: SwarmnodeError) -> None:
-        """The worker goes away; `_lost` follows, unless this is a stop."""
+        """The worker goes away under a request. The first one to know tells all of us, before its caller
+        hears of it and may ask again."""
         self._active.discard(pooled)
-        if self.state == "ready" and pooled.may_run_again():
+        self._lost(error)
+        if pooled.may_run_again():
             self._waiting.append(pooled)
+            self._start()
         else:
             pooled.fail(error)
 
     def _lost(self, error: SwarmnodeError) -> None:
         """The worker's link ended unasked."""
         if self.state != "ready":
-            return  # while loading: the load has failed with the same reason
+            return  # known already; or while loading: the load has failed with the same reason
         ran = self._clock.seconds() - self._up_since
         self._failures = failures_after(self._failures, ran)
         delay = restart_delay(self._failures)

@@ -217,17 +217,11 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
-class PauseSlot:
-    """Stop stepping the slot."""
+class AddCredit:
+    """The slot may emit so many events more."""
 
     slot: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeSlot:
-    """Step it again."""
-
-    slot: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The worker's end of the link, as a machine.
 
-It counts the credit of every slot: with none left the slot is paused, and one that stays without for
-`SLOW_READER_SECONDS` ends by name.
+It counts the credit of every slot, as the engine's thread does, which stops a slot without any. A slot
+that stays without for `SLOW_READER_SECONDS` ends by name.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from swarmnode.protocols.worker.messages import (
 )
 from swarmnode.protocols.worker.specs import spec_from_dict
 from swarmnode.protocols.worker.vocabulary import (
+    AddCredit,
     Answer,
     Broken,
     CancelSlot,
@@ -32,10 +33,8 @@ from swarmnode.protocols.worker.vocabulary import (
     MakeEngine,
     Measured,
     Opened,
-    PauseSlot,
     Quit,
     Received,
-    ResumeSlot,
     RunCall,
     Send,
     Submit,
@@ -149,17 +148,16 @@ class WorkerEnd:
         slot = self._slots.get(number)
         if slot is None:
             return []
-        slot.credit += message.number("count")
-        if slot.credit > CREDIT:
+        count = message.number("count")
+        slot.credit += count
+        if slot.credit > CREDIT or count < 1:
             raise LinkFault(f"slot {number} was given more credit than it used")
-        if slot.dry_since is None or slot.credit <= 0:
-            return []
-        slot.dry_since = None
-        return [ResumeSlot(number)]
+        if slot.credit > 0:
+            slot.dry_since = None
+        return [AddCredit(number, count)]
 
     def _emitted(self, event: Emitted, now: float) -> list[Any]:
         kept: list[tuple[int, GenerationEvent]] = []
-        paused: list[Any] = []
         for number, item in event.events:
             slot = self._slots.get(number)
             if slot is None:
@@ -170,8 +168,7 @@ class WorkerEnd:
                 del self._slots[number]
             elif slot.credit <= 0 and slot.dry_since is None:
                 slot.dry_since = now
-                paused.append(PauseSlot(number))
-        return [*paused, *(Send(message) for message in events_messages(kept))]
+        return [Send(message) for message in events_messages(kept)]
 
     def _end_slow_readers(self, now: float) -> list[Any]:
         effects: list[Any] = []

@@ -12,7 +12,7 @@ from swarmnode.inference.engine_loop import EngineLoop, find
 from swarmnode.inference.text_loop import TextLoop
 from swarmnode.interfaces.inference_backend import IStageCalls
 from swarmnode.protocols.worker import vocabulary as words
-from swarmnode.protocols.worker.messages import Message
+from swarmnode.protocols.worker.messages import CREDIT, Message
 from swarmnode.protocols.worker.tokens import ids_bytes, ids_from
 from swarmnode.values.errors import Refused, Unavailable
 from swarmnode.values.generation import (
@@ -173,13 +173,30 @@ def test_a_request_cancelled_while_its_text_was_prepared_never_starts() -> None:
     assert bench.engine.emits == {} and bench.events() == []
 
 
-def test_steering_reaches_the_engine_by_its_own_numbers() -> None:
+def test_cancel_reaches_the_engine_once_and_by_its_own_number() -> None:
     bench = Bench()
     bench.submit(3)
-    for call in (bench.loop.pause, bench.loop.resume, bench.loop.cancel, bench.loop.pause, bench.loop.cancel):
-        bench.loop.call(lambda call=call: call(3))
+    for _ in range(2):
+        bench.loop.call(lambda: bench.loop.cancel(3))
     bench.rounds()
-    assert bench.engine.calls == [("pause", 10), ("resume", 10), ("cancel", 10)]
+    assert bench.engine.calls == [("cancel", 10)]
+
+
+def test_a_slot_stops_when_its_credit_is_used_and_goes_on_with_more() -> None:
+    bench = Bench()
+    bench.submit(3)
+    bench.submit(4)
+    for _ in range(CREDIT - 1):
+        bench.loop.call(lambda: bench.loop.add_credit(4, 1))
+        bench.rounds()
+    assert bench.engine.calls == []
+    bench.rounds()
+    assert bench.engine.calls == [("pause", 10)]
+    bench.loop.call(lambda: bench.loop.add_credit(3, 1))
+    bench.loop.call(lambda: bench.loop.add_credit(3, 1))
+    bench.loop.call(lambda: bench.loop.add_credit(99, 1))
+    bench.rounds()
+    assert bench.engine.calls[:2] == [("pause", 10), ("resume", 10)]
 
 
 def test_a_slot_that_has_ended_is_forgotten() -> None:

@@ -443,6 +443,27 @@ def test_who_is_told_of_the_end_may_ask_again_at_once() -> None:
     assert len(worker.running) == 2
 
 
+def test_who_is_told_of_a_crash_may_ask_again_at_once() -> None:
+    bench = Bench()
+    worker = bench.up()
+    seen: list[Any] = []
+    card, request = ModelCard("m", "scripted"), GenerationRequest("r", "m", RawText(""))
+
+    class Again:
+        def event(self, event: Any) -> None:
+            seen.append(event)
+            if isinstance(event, Failed):
+                bench.pool.generate(card, request, self)
+
+    bench.pool.generate(card, request, Again())
+    worker.running[0].answer("half")
+    worker.crash()
+    assert len(worker.running) == 1 and len(bench.made) == 2
+    bench.made[1].ready()
+    bench.made[1].running[0].finish()
+    assert isinstance(seen[-1], Finished) and bench.noticed[0] == ("crashed", "m")
+
+
 @pytest.mark.parametrize("moment", ["starting", "ready"])
 def test_a_model_moved_to_another_file_is_loaded_from_there_next(moment: str) -> None:
     bench = Bench()
