@@ -15,9 +15,10 @@ help:
 setup: $(STAMP) ## create .venv with everything
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): a few minutes the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=24"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade "pip>=24"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt \
 	    --config-settings editable_mode=compat -e ".[dev,torch]"
 	touch $@
 
@@ -36,10 +37,16 @@ test-unit: $(STAMP) ## no sockets, no sleeping, under a minute
 	$(PYTEST) -q tests/unit tests/architecture
 
 test-docs: $(STAMP) ## the documentation builds without a warning
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	@mkdir -p build
+	@# Not --quiet: that would hide warnings from --strict too.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site >build/mkdocs.log 2>&1 \
+	    || { cat build/mkdocs.log; exit 1; }
 
 test-integration: $(STAMP) ## real processes on loopback, and other people's truth
-	$(PYTEST) -q tests/contracts tests/traces tests/simulation tests/integration
+	$(PYTEST) -q tests/contracts tests/traces tests/integration
+
+test-interop: $(STAMP) ## other implementations of what we compute and speak
+	$(PYTEST) -q tests/interop
 
 test-clients: $(STAMP) ## official SDKs and command-line clients
 	$(PYTEST) -q tests/clients
@@ -49,7 +56,7 @@ test-browser: $(STAMP) ## the page in a real Chromium
 	SWARMNODE_REQUIRE_BROWSER=1 $(PYTEST) -q tests/browser
 
 nightly: $(STAMP) ## everything, long
-	$(MAKE) test test-clients test-browser
+	$(MAKE) test test-interop test-clients test-browser
 
 docs: $(STAMP) ## build the documentation into build/site
 	$(BIN)/mkdocs build --strict --site-dir build/site

@@ -21,8 +21,8 @@ MAX_MODELS = 1024
 class ModelCatalog:
     """first: files named by the user, which come first. shelves: `IModelShelf`s that are asked at every
     rescan. guide: the built-in model, after all others, so that it answers only where there is no other.
-    fixed: cards without files (scripted models), which never answer by default. facts(path) reads a header. defer(f) runs f off the
-    reactor thread and returns a Deferred. backend: what runs files.
+    fixed: cards without files (scripted models), which never answer by default. facts(path) reads a
+    header. defer(f) runs f off the reactor thread and returns a Deferred. backend: what runs files.
     """
 
     def __init__(
