@@ -91,7 +91,4 @@ def _ids(text: str) -> list[int]:
 
 def _decode(text_model: TextModel, ids: list[int], *, specials: bool) -> str:
     decoder = text_model.decoder(specials=specials)
-    try:
-        return "".join([*map(decoder.push, ids), decoder.flush()])
-    except IndexError as error:
-        raise Refused(str(error), code="bad_token_ids", param="decode") from error
+    return "".join([*map(decoder.push, ids), decoder.flush()])

@@ -241,6 +241,31 @@ def test_the_child_is_kept_between_renders_and_ends_with_its_input() -> None:
     renderer.close()
 
 
+def test_a_child_killed_by_others_in_mid_render_is_replaced_without_a_word() -> None:
+    renderer = TemplateRenderer()
+    renderer.render("a", {}, now=NOW)
+    child = renderer._child
+    assert child is not None
+    poll = child.poll
+    child.kill()
+    child.wait()
+    child.poll = lambda: None  # type: ignore[method-assign]  # it still looked alive when it was asked
+    assert renderer.render("b", {}, now=NOW) == "b"
+    assert poll() is not None and renderer._child is not child
+    renderer.close()
+
+
+def test_the_child_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    renderer = TemplateRenderer()
+    renderer.render("a", {}, now=NOW)
+    assert renderer._child is not None
+    environment = Path(f"/proc/{renderer._child.pid}/environ")
+    if environment.exists():
+        assert b"secret" not in environment.read_bytes()
+    renderer.close()
+
+
 def test_a_long_conversation_passes_through(renderer: TemplateRenderer) -> None:
     text = "\u4e2d\U0001f642x" * 250_000
     source = "{% for m in messages %}{{ m.content }}{% endfor %}"

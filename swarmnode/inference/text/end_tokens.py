@@ -68,7 +68,9 @@ def end_token_ids(
     }
     named = {ids[name] for name in ("eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep") if name in ids}
     if "eos" not in ids:
-        named |= {index for index in FAMILY_END_IDS.get(architecture, ()) if index < len(tokens)}
+        usual = (index for index in FAMILY_END_IDS.get(architecture, ()) if index < len(tokens))
+        # Another vocabulary may sit under the same architecture, with a common word at that place.
+        named |= {index for index in usual if kinds[index] != _ORDINARY}
     return frozenset((found | named) - _only_look_like_ends(tokens, found, ids))
 
 

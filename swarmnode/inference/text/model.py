@@ -80,7 +80,7 @@ class TextModel:
         return self.vocabulary.warnings
 
     def piece(self, token_id: int) -> bytes:
-        """The bytes of a token; of a special token its name. Raises IndexError out of range."""
+        """The bytes of a token; of a special token its name. Raises `Refused` out of range."""
         return self._pieces.piece(token_id)
 
     def text_of(self, token_id: int | None) -> str:

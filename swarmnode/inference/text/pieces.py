@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from swarmnode.inference.text.vocabulary import BYTE, NORMAL, UNUSED, Vocabulary
+from swarmnode.values.errors import Refused
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -34,11 +35,15 @@ class Pieces:
         self._byte_letters = pre is not None and not pre.raw_utf8
 
     def piece(self, token_id: int) -> bytes:
-        """The token's bytes; a special token's are its name. Raises IndexError for ids out of range."""
+        """The token's bytes; a special token's are its name. Raises `Refused` (`bad_token_ids`)."""
         found = self._known.get(token_id)
         if found is None:
             if not 0 <= token_id < len(self._vocabulary.tokens):
-                raise IndexError(f"token {token_id} is not in a vocabulary of {len(self._vocabulary.tokens)}")
+                raise Refused(
+                    f"Token {token_id} is not in the vocabulary of {len(self._vocabulary.tokens)} tokens",
+                    code="bad_token_ids",
+                    hint="Use ids of this model's own tokenizer.",
+                )
             found = self._known[token_id] = self._spell(token_id)
         return found
 

@@ -152,9 +152,11 @@ _FAMILIES: tuple[tuple[str, PreTokenizer], ...] = (
     ),
     (
         "jais-2",
+        # The look-behind changes no word: it only keeps a long run of spaces from being searched for a
+        # newline again at each part of the run.
         PreTokenizer(
             (
-                rf"{_ENDINGS}|{_LEAD}\p{{L}}+|\p{{N}}{{1,3}}|{_SIGNS}|\s*[\r\n]+"
+                rf"{_ENDINGS}|{_LEAD}\p{{L}}+|\p{{N}}{{1,3}}|{_SIGNS}|(?<![^\S\r\n])\s*[\r\n]+"
                 r"|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)"
                 r"|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}",
             )

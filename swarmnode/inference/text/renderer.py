@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmnode.inference.text.render_frames import MAX_FRAME_BYTES, frame_bytes, read_frame
-from swarmnode.values.errors import LocalFault, Refused, SwarmnodeError
+from swarmnode.values.errors import LocalFault, Refused
 
 RENDER_SECONDS = 1.0
 #: Starting an interpreter on a busy machine; no template runs in this time.
@@ -19,7 +19,9 @@ START_SECONDS = 30.0
 
 _PROGRAM = "swarmnode.inference.text.render_process"
 _ROOT = str(Path(__file__).resolve().parents[3])
-_KILLED_FOR_CPU = -24  # SIGXCPU
+_KILLED, _KILLED_FOR_CPU = -9, -24  # SIGKILL, SIGXCPU
+#: Of the environment, what an interpreter needs; keys and tokens are none of a template's business.
+_PASSED_ON = ("PATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR", "TEMP")
 _HINT = "The template comes with the model's file: use another file, or text completion without a template."
 
 
@@ -64,9 +66,25 @@ class TemplateRenderer:
             self._end()
 
     def _answer(self, request: bytes) -> dict[str, Any]:
+        try:
+            return self._asked(request)
+        except _ChildGone as gone:
+            if gone.late or gone.status != _KILLED:
+                raise _fault(*gone.named(self._deadline)) from None
+        # Somebody else killed it, and not for its template: the system does when the thread that started
+        # it ends, or when memory is short. Once more, with a fresh one.
+        try:
+            return self._asked(request)
+        except _ChildGone as gone:
+            raise _fault(*gone.named(self._deadline)) from None
+
+    def _asked(self, request: bytes) -> dict[str, Any]:
         child = self._started()
         if not self._ready:
-            self._exchange(child, b"", START_SECONDS)
+            try:
+                self._exchange(child, b"", START_SECONDS)
+            except _ChildGone as gone:
+                raise _cannot_start(f"exit status {gone.status}") from None
             self._ready = True
         return self._exchange(child, request, self._deadline)
 
@@ -80,14 +98,16 @@ class TemplateRenderer:
                 [sys.executable, "-P", "-m", _PROGRAM],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=os.environ | {"PYTHONPATH": path},
+                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+                | {"PYTHONPATH": path},
             )
         except OSError as error:
             raise _cannot_start(str(error)) from error
         return self._child
 
     def _exchange(self, child: subprocess.Popen[bytes], request: bytes, seconds: float) -> dict[str, Any]:
-        """Send a request (nothing for the greeting) and wait for the answer, at most so long."""
+        """Send a request (nothing for the greeting) and wait for the answer, at most so long. Raises
+        `_ChildGone`."""
         assert child.stdin is not None and child.stdout is not None
         late = threading.Event()
 
@@ -110,7 +130,7 @@ class TemplateRenderer:
             if answer is None or late.is_set():
                 status = self._end()
         if answer is None:
-            raise _ended(late.is_set(), not request, seconds, status)
+            raise _ChildGone(late.is_set(), status)
         return answer
 
     def _end(self) -> int | None:
@@ -129,12 +149,18 @@ class TemplateRenderer:
         return status
 
 
-def _ended(late: bool, starting: bool, seconds: float, status: int | None) -> SwarmnodeError:
-    if starting:
-        return _cannot_start(f"exit status {status}")
-    if late or status == _KILLED_FOR_CPU:
-        return _fault("template_timeout", f"it takes longer than {seconds:g} s")
-    return _fault("template_error", f"it ended the process that renders it (exit status {status})")
+class _ChildGone(Exception):
+    """The child ended instead of answering; `late`: it was killed at the deadline."""
+
+    def __init__(self, late: bool, status: int | None) -> None:
+        super().__init__(f"exit status {status}")
+        self.late, self.status = late, status
+
+    def named(self, seconds: float) -> tuple[str, str]:
+        """(code, what happened)."""
+        if self.late or self.status == _KILLED_FOR_CPU:
+            return "template_timeout", f"it takes longer than {seconds:g} s"
+        return "template_error", f"it ended the process that renders it (exit status {self.status})"
 
 
 def _cannot_start(why: str) -> LocalFault:

@@ -187,7 +187,7 @@ def test_pieces_are_the_bytes_of_tokens() -> None:
     assert _BPE.piece(_BPE.vocabulary.by_text["\u0120the"]) == b" the"
     assert _BPE.piece(0) == b"<|s|>"
     assert _spm().piece(3 + 0xE2) == b"\xe2"
-    with pytest.raises(IndexError):
+    with pytest.raises(Refused, match="not in the vocabulary"):
         _BPE.piece(10**6)
 
 

@@ -115,9 +115,10 @@ def test_merges_of_tokens_that_do_not_exist_are_left_out(write: Write) -> None:
 
 def test_a_family_without_an_end_token_gets_its_own(write: Write) -> None:
     tokens = [f"t{i}" for i in range(200)]
-    assert end_token_ids(tokens, [1] * 200, {}, "gemma2") == {1, 107}
-    assert end_token_ids(tokens, [1] * 200, {"eos": 5}, "gemma2") == {5}
-    assert end_token_ids(tokens, [1] * 200, {}, "qwen2") == frozenset()
+    assert end_token_ids(tokens, [3] * 200, {}, "gemma2") == {1, 107}
+    assert end_token_ids(tokens, [3] * 200, {"eos": 5}, "gemma2") == {5}
+    assert end_token_ids(tokens, [3] * 200, {}, "qwen2") == frozenset()
+    assert end_token_ids(tokens, [1] * 200, {}, "llama") == frozenset()
 
 
 @pytest.mark.parametrize(
