@@ -32,7 +32,8 @@ TURNS = (
 
 @pytest.fixture(scope="module")
 def renderer() -> Iterator[TemplateRenderer]:
-    renderer = TemplateRenderer()
+    """One that waits long, so that a busy machine changes no outcome."""
+    renderer = TemplateRenderer(deadline=60)
     yield renderer
     renderer.close()
 
@@ -195,11 +196,6 @@ def test_a_gemma_file_stripped_of_its_template_has_right_turns(
             "template_memory",
         ),
         ("{% for i in range(9000) %}{{ 'x' * 1000 }}{% endfor %}", "template_output"),
-        (
-            "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
-            "template_timeout",
-        ),
-        ("{{ 7 ** 40000000 % 10 }}", "template_timeout"),
         ("{{ ().__class__.__bases__ }}", "template_error"),
         ("{{ range(10 ** 12) | list }}", "template_error"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "template_error"),
@@ -217,8 +213,25 @@ def test_a_hostile_template_is_named_and_harms_no_other(
     assert renderer.render("{{ x }}", {"x": "still here"}, now=NOW) == "still here"
 
 
-def test_a_child_that_died_is_replaced() -> None:
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        # One operation that nothing inside its process can interrupt.
+        "{{ 7 ** 40000000 % 10 }}",
+    ],
+)
+def test_a_template_without_an_end_is_killed_and_the_next_one_works(source: str) -> None:
     renderer = TemplateRenderer()
+    with pytest.raises(Refused, match="longer than 1 s") as caught:
+        renderer.render(source, {}, now=NOW)
+    assert caught.value.code == "template_timeout"
+    assert renderer.render("{{ x }}", {"x": "still here"}, now=NOW) == "still here"
+    renderer.close()
+
+
+def test_a_child_that_died_is_replaced() -> None:
+    renderer = TemplateRenderer(deadline=60)
     renderer.warm()
     assert renderer.render("a", {}, now=NOW) == "a"
     child = renderer._child
@@ -231,7 +244,7 @@ def test_a_child_that_died_is_replaced() -> None:
 
 
 def test_the_child_is_kept_between_renders_and_ends_with_its_input() -> None:
-    renderer = TemplateRenderer()
+    renderer = TemplateRenderer(deadline=60)
     renderer.render("a", {}, now=NOW)
     child = renderer._child
     renderer.render("b", {}, now=NOW)
@@ -242,7 +255,7 @@ def test_the_child_is_kept_between_renders_and_ends_with_its_input() -> None:
 
 
 def test_a_child_killed_by_others_in_mid_render_is_replaced_without_a_word() -> None:
-    renderer = TemplateRenderer()
+    renderer = TemplateRenderer(deadline=60)
     renderer.render("a", {}, now=NOW)
     child = renderer._child
     assert child is not None
@@ -257,7 +270,7 @@ def test_a_child_killed_by_others_in_mid_render_is_replaced_without_a_word() -> 
 
 def test_the_child_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    renderer = TemplateRenderer()
+    renderer = TemplateRenderer(deadline=60)
     renderer.render("a", {}, now=NOW)
     assert renderer._child is not None
     environment = Path(f"/proc/{renderer._child.pid}/environ")
