@@ -108,7 +108,8 @@ class WorkerProcess:
     def _spawn(self, way: str) -> None:
         self._process = ChildProtocol(self._say, self._process_exited, self._process_ended)
         self._carrier = carrier_for(way)(self._reactor, self._make_protocol)
-        streams: dict[int, Any] = {0: "w", 1: "r", 2: "r", **self._carrier.descriptors()}
+        inherited = self._carrier.descriptors()
+        streams = {0: "w", 1: "r", 2: "r", **inherited} if inherited else None  # None is all Windows takes
         command = worker_command(self._carrier.link)
         environment = worker_environment(os.environ)
         try:

@@ -8,7 +8,7 @@ answer to its question.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -104,7 +104,7 @@ class Message:
         """The payload as JSON. Raises `LinkFault`."""
         try:
             return json.loads(bytes(self.payload))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise LinkFault(f"the payload of a {self.kind} message is not JSON") from error
 
     def number(self, name: str) -> int:
@@ -113,6 +113,14 @@ class Message:
         if not isinstance(value, int) or isinstance(value, bool):
             raise LinkFault(f"a {self.kind} message lacks the number {name!r}")
         return value
+
+
+def read_by(reader: Callable[..., list[Any]], machine: Any, message: Message, now: float) -> list[Any]:
+    """The effects of a message; a `LinkFault` for one whose fields are not what they should be."""
+    try:
+        return reader(machine, message, now)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LinkFault(f"a {message.kind} message that cannot be read: {error}") from error
 
 
 def json_bytes(data: Any) -> bytes:

@@ -21,6 +21,7 @@ from swarmnode.protocols.worker.messages import (
     LinkFault,
     Message,
     json_bytes,
+    read_by,
 )
 from swarmnode.protocols.worker.specs import spec_as_dict
 from swarmnode.protocols.worker.vocabulary import (
@@ -110,7 +111,7 @@ class NodeEnd:
         for message in self._decoder.feed(event.data):
             if self.phase == "opening" and message.kind not in ("hello", "bye"):
                 raise LinkFault(f"the worker began with {message.kind!r} instead of hello")
-            effects += self._READERS[message.kind](self, message, now)
+            effects += read_by(self._READERS[message.kind], self, message, now)
             if self.phase == "ended":
                 break
         return effects

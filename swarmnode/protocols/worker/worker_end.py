@@ -19,6 +19,7 @@ from swarmnode.protocols.worker.messages import (
     LinkFault,
     Message,
     json_bytes,
+    read_by,
 )
 from swarmnode.protocols.worker.specs import spec_from_dict
 from swarmnode.protocols.worker.vocabulary import (
@@ -91,7 +92,7 @@ class WorkerEnd:
         for message in self._decoder.feed(event.data):
             if not self._greeted and message.kind not in ("hello", "bye"):
                 raise LinkFault(f"the node began with {message.kind!r} instead of hello")
-            effects += self._READERS.get(message.kind, WorkerEnd._call)(self, message, now)
+            effects += read_by(self._READERS.get(message.kind, WorkerEnd._call), self, message, now)
             if self._over:
                 break
         return effects

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from swarmnode.protocols.worker import vocabulary as words
 from swarmnode.protocols.worker.frames import MAX_FRAME, Outbox
-from swarmnode.protocols.worker.messages import CREDIT, LINK_VERSION, MAX_CALLS, MAX_REQUESTS, Message
+from swarmnode.protocols.worker.messages import (
+    CREDIT,
+    KINDS,
+    LINK_VERSION,
+    MAX_CALLS,
+    MAX_REQUESTS,
+    Message,
+    json_bytes,
+)
 from swarmnode.protocols.worker.node_end import CREDIT_BATCH, HELLO_SECONDS, LOAD_SECONDS, NodeEnd
 from swarmnode.protocols.worker.worker_end import SLOW_READER_SECONDS, WorkerEnd
 from swarmnode.values.errors import LocalFault, Unavailable
@@ -328,3 +339,36 @@ def test_stats_come_through(ready: Link) -> None:
     ready.tell_worker(words.Measured({"progress": 3, "resident_bytes": 9}))
     ready.carry()
     assert ready.take(words.Stats) == [words.Stats({"progress": 3, "resident_bytes": 9})]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 5) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+headers = st.fixed_dictionaries(
+    {},
+    optional={
+        name: json_values | st.integers(0, 3)
+        for name in ("slot", "count", "call", "version", "pid", "factory")
+    },
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(sorted(KINDS)), headers, json_values), max_size=6))
+def test_no_message_makes_an_end_raise(said: list[tuple[str, dict, Any]]) -> None:
+    for sender, make in (("W", NodeEnd), ("N", lambda: WorkerEnd(1))):
+        machine = make()
+        effects = machine.handle(words.Opened(), 0.0)
+        hello = Message("hello", {"version": LINK_VERSION, "pid": 1})
+        outbox = Outbox()
+        outbox.push(hello)
+        for kind, header, value in said:
+            if sender in KINDS[kind].senders:
+                payload = json_bytes(value) if KINDS[kind].limit else b""
+                outbox.push(Message(kind, header, payload))
+        while frame := outbox.pop():
+            effects += machine.handle(words.Received(frame), 0.0)
+        machine.handle(None, 1e9)
+        assert all(dataclasses.is_dataclass(effect) for effect in effects)

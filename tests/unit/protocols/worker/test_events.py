@@ -48,7 +48,7 @@ plain_events = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(number, plain_events), max_size=5))
 def test_events_survive(events: list[tuple[int, GenerationEvent]]) -> None:
     got = [row for message in events_messages(events) for row in read_events(message)]

@@ -125,7 +125,7 @@ def test_a_message_too_large_for_its_kind_is_refused_before_it_comes() -> None:
         FrameDecoder("W").feed(first)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.binary(max_size=400))
 def test_noise_gives_messages_or_a_link_fault(noise: bytes) -> None:
     try:
@@ -134,7 +134,7 @@ def test_noise_gives_messages_or_a_link_fault(noise: bytes) -> None:
         pass
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(messages.filter(small_enough), min_size=1, max_size=3), st.data())
 def test_damaged_streams_give_messages_or_a_link_fault(wanted: list[Message], data: st.DataObject) -> None:
     stream = bytearray(b"".join(sent(*wanted))[:100_000])
