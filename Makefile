@@ -43,10 +43,11 @@ test-docs: $(STAMP) ## the documentation builds without a warning
 	    || { cat build/mkdocs.log; exit 1; }
 
 test-integration: $(STAMP) ## real processes on loopback, and other people's truth
-	$(PYTEST) -q tests/contracts tests/traces tests/integration
+	$(PYTEST) -q -m "not slow" tests/contracts tests/traces tests/integration
 
-test-interop: $(STAMP) ## other implementations of what we compute and speak
+test-interop: $(STAMP) ## other implementations of what we compute and speak; what takes long
 	$(PYTEST) -q tests/interop
+	$(PYTEST) -q -m slow tests/contracts tests/traces tests/integration
 
 test-clients: $(STAMP) ## official SDKs and command-line clients
 	$(PYTEST) -q tests/clients
