@@ -211,3 +211,22 @@ def hear(link: socket.socket, kind: str) -> None:
         if kind in [message.kind for message in decoder.feed(data)]:
             return
     pytest.fail(f"the worker never said {kind!r}")
+
+
+#: Maps more than the limit leaves, before and after it is set; nothing of it is ever touched.
+GREEDY = """
+import mmap
+from swarmnode.inference.watchdog import ADDRESS_HEADROOM, limit_address_space
+mmap.mmap(-1, ADDRESS_HEADROOM + (2 << 30)).close()
+limit_address_space(1 << 30)
+mmap.mmap(-1, 1 << 30).close()
+try:
+    mmap.mmap(-1, ADDRESS_HEADROOM + (2 << 30))
+except OSError as error:
+    print("refused:", error.strerror)
+"""
+
+
+def test_a_worker_cannot_take_the_whole_machine() -> None:
+    done = subprocess.run([sys.executable, "-c", GREEDY], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "refused: Cannot allocate memory\n", done.stderr
