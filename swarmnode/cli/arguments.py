@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from swarmnode.values.errors import Refused
 
 if TYPE_CHECKING:
     from swarmnode.config import Config, Override
+
+
+class Parser(ArgumentParser):
+    """An argparse parser whose complaints are errors like all others (and JSON where that is asked for)."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `Refused(code="bad_usage")`."""
+        raise Refused(message, code="bad_usage", hint=f"`{self.prog} --help` shows what it takes.")
 
 
 def add_verbosity(parser: ArgumentParser) -> None:

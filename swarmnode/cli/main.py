@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: it failed. 2: it cannot be done as asked (bad usage, bad configuration). 130: Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["help"] and len(words) > 1:
+        words = [words[1], "--help"]
     if words[:1] in (["-h"], ["--help"], ["help"]):
         print(overview())
         return 0
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         words[0] = "version"
     command, rest = choose(words)
     if command is None:
-        return _unknown(words[0])
+        return _unknown(words)
     return _call(command, rest)
 
 
@@ -86,9 +88,9 @@ def overview() -> str:
 
 def build_parser(command: Command) -> tuple[ArgumentParser, Any]:
     """The parser of a command, and its module. Raises `LocalFault` when the module cannot be imported."""
-    import argparse
     from importlib import import_module
 
+    from swarmnode.cli.arguments import Parser
     from swarmnode.values.errors import LocalFault
 
     try:
@@ -100,24 +102,27 @@ def build_parser(command: Command) -> tuple[ArgumentParser, Any]:
             hint="Install swarmnode again with everything it needs (`make setup` in a checkout).",
         ) from error
     summary = command.help[0].upper() + command.help[1:] + "."
-    parser = argparse.ArgumentParser(f"swarmnode {command.name}", description=summary, allow_abbrev=False)
+    parser = Parser(f"swarmnode {command.name}", description=summary, allow_abbrev=False)
     module.add_arguments(parser)
     return parser, module
 
 
 def _call(command: Command, words: list[str]) -> int:
+    from argparse import Namespace
+
     from swarmnode.values.errors import SwarmnodeError
 
-    args: Namespace | None = None
+    # Before the words are understood: whoever wrote --json wants to read complaints about them as JSON too.
+    args = Namespace(json="--json" in words)
     try:
         parser, module = build_parser(command)
-        args = parser.parse_args(words)
+        parser.parse_args(words, args)
         code = int(module.run(args))
         sys.stdout.flush()  # here, where a reader that is gone can be told from a fault
         return code
     except SwarmnodeError as error:
         return _report(error, args)
-    except SystemExit as leaving:  # argparse has printed its help or its complaint
+    except SystemExit as leaving:  # argparse has printed its help
         return leaving.code if isinstance(leaving.code, int) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -125,7 +130,7 @@ def _call(command: Command, words: list[str]) -> int:
         return _output_closed()
 
 
-def _report(error: SwarmnodeError, args: Namespace | None) -> int:
+def _report(error: SwarmnodeError, args: Namespace) -> int:
     from swarmnode.values.errors import Refused
 
     if getattr(args, "verbose", 0) >= TRACEBACK_VERBOSITY:
@@ -142,14 +147,20 @@ def _report(error: SwarmnodeError, args: Namespace | None) -> int:
     return USAGE if isinstance(error, Refused) else FAILED
 
 
-def _unknown(word: str) -> int:
+def _unknown(words: list[str]) -> int:
+    from argparse import Namespace
     from difflib import get_close_matches
 
-    near = get_close_matches(word, [command.name for command in COMMANDS], n=1)
+    from swarmnode.values.errors import Refused
+
+    near = get_close_matches(words[0], [command.name for command in COMMANDS], n=1)
     tail = f"; did you mean {near[0]}?" if near else ""
-    print(f"swarmnode: there is no command {word!r}{tail}", file=sys.stderr)
-    print("  `swarmnode --help` lists the commands.", file=sys.stderr)
-    return USAGE
+    error = Refused(
+        f"there is no command {words[0]!r}{tail}",
+        code="bad_usage",
+        hint="`swarmnode --help` lists the commands.",
+    )
+    return _report(error, Namespace(json="--json" in words))
 
 
 def _output_closed() -> int:

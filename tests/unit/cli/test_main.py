@@ -117,15 +117,38 @@ def test_bad_usage(fault: list[BaseException], capsys: pytest.CaptureFixture[str
     assert cli.main(["run", "--prt", "1"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "--prt" in captured.err
+    assert captured.err.splitlines() == [
+        "swarmnode: unrecognized arguments: --prt 1",
+        "  `swarmnode run --help` shows what it takes.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "--prt", "--json"], ["run", "--json", "--port"], ["status", "--json"], ["--json", "x"]]
+)
+def test_bad_usage_is_json_where_json_is_asked_for(
+    fault: list[BaseException], capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert cli.main(words) == 2
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert json.loads(out)["error"]["code"] == "bad_usage"
+
+
+def test_bad_usage_of_a_part_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["identity", "show", "--bogus", "--json"]) == 2
+    assert "--bogus" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
 def test_abbreviations_are_no_flags(fault: list[BaseException], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "--por", "1"]) == 2
 
 
-def test_help_of_a_command(fault: list[BaseException], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["run", "--help"]) == 0
+@pytest.mark.parametrize("words", [["run", "--help"], ["help", "run"]])
+def test_help_of_a_command(
+    fault: list[BaseException], capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert cli.main(words) == 0
     assert "--port" in capsys.readouterr().out
 
 
