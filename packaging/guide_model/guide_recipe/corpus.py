@@ -49,7 +49,10 @@ class Corpus:
         return noisy(normalise(draw(self._phrasing(entry.name, rng), rng)), rng, about=True), entry.answer
 
     def _phrasing(self, name: str, rng: Random) -> Sequence:
-        return rng.choice(self.phrasings.get(name) or parse(next(e.question for e in self.entries if e.name == name), {}).options)
+        return rng.choice(
+            self.phrasings.get(name)
+            or parse(next(e.question for e in self.entries if e.name == name), {}).options
+        )
 
     def _outside(self, rng: Random) -> str:
         if rng.random() < NEAR_MISS_SHARE:

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from random import Random
 
-_NEIGHBOURS = {
-    "a": "qsz", "b": "vghn", "c": "xdfv", "d": "serfcx", "e": "wsdr", "f": "drtgvc", "g": "ftyhbv", "h": "gyujnb",
-    "i": "ujko", "j": "huikmn", "k": "jiolm", "l": "kop", "m": "njk", "n": "bhjm", "o": "iklp", "p": "ol",
-    "q": "wa", "r": "edft", "s": "awedxz", "t": "rfgy", "u": "yhji", "v": "cfgb", "w": "qase", "x": "zsdc",
-    "y": "tghu", "z": "asx",
-}  # fmt: skip
+# Keys beside each key of a QWERTY keyboard.
+_KEYS = """a:qsz b:vghn c:xdfv d:serfcx e:wsdr f:drtgvc g:ftyhbv h:gyujnb i:ujko j:huikmn k:jiolm l:kop m:njk
+n:bhjm o:iklp p:ol q:wa r:edft s:awedxz t:rfgy u:yhji v:cfgb w:qase x:zsdc y:tghu z:asx"""
+_NEIGHBOURS = dict(pair.split(":") for pair in _KEYS.split())
 _BEFORE = (
-    "please", "hey", "hi", "hello", "ok", "so", "well", "quick question", "question", "sorry", "excuse me", "um",
-    "can you tell me", "could you tell me", "do you know", "i wonder", "i was wondering", "just curious", "tell me",
-    "i have a question", "i am new here", "one more thing", "and", "but", "also", "now", "help", "hello there",
-    "id like to know", "i want to know", "any idea", "dear guide", "hey swarmnode", "yo", "good morning", "thanks",
+    "please", "hey", "hi", "hello", "ok", "so", "well", "quick question", "question", "sorry", "excuse me",
+    "um", "can you tell me", "could you tell me", "do you know", "i wonder", "i was wondering",
+    "just curious", "tell me", "i have a question", "i am new here", "one more thing", "and", "but", "also",
+    "now", "help", "hello there", "you are a helpful assistant.", "be brief.", "answer briefly.",
+    "id like to know", "i want to know", "any idea", "dear guide", "hey swarmnode", "yo", "good morning",
+    "thanks",
 )  # fmt: skip
 _AFTER = (
-    "please", "thanks", "thank you", "pls", "exactly", "again", "then", "anyway", "by the way", "now", "here",
-    "in detail", "actually", "right now", "for me", "quickly", "in short", "mate", "my friend", "btw",
+    "please", "thanks", "thank you", "pls", "exactly", "again", "then", "anyway", "by the way", "now",
+    "here", "in detail", "actually", "right now", "for me", "quickly", "in short", "mate", "my friend",
+    "btw",
 )  # fmt: skip
 _ABOUT = (
-    "in swarmnode", "with swarmnode", "for swarmnode", "on swarmnode", "of swarmnode", "swarmnode", "in this program",
-    "with this software", "of the node", "on my node", "here", "in this app", "on my computer", "in this version",
+    "in swarmnode", "with swarmnode", "for swarmnode", "on swarmnode", "of swarmnode", "swarmnode",
+    "in this program", "with this software", "of the node", "on my node", "here", "in this app",
+    "on my computer", "in this version",
 )  # fmt: skip
-_SMALL = frozenset(
-    "how do i can to the a an is are what where it does my there of for in on you your me i this that with be".split()
-)
+_SMALL_WORDS = """how do i can to the a an is are what where it does my there of for in on you your me i this
+that with be"""
+_SMALL = frozenset(_SMALL_WORDS.split())
 _KEPT_WHOLE = 4
 
 

@@ -1,19 +1,29 @@
-"""What the model sees of a question. The chat template in the GGUF does the same, so that capitals and
-question marks need no training."""
+"""What the model sees of a conversation: the last thing that the user said, in small letters.
+
+The chat template in the GGUF does it, so that capitals, question marks, earlier turns and system
+prompts need no training. Only the last paragraph counts: programs that cannot pass on a system prompt
+put it before the user's words, parted by an empty line.
+"""
 
 from __future__ import annotations
 
 IM_START, IM_END, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 
-#: What the template takes out of a question, and what it puts there.
-REPLACED = (("?", ""), ("!", ""), (",", ""), ('"', ""), ("'", ""), ("’", ""), ("\n", " "))
+#: What is taken out of a question, and what comes in its place.
+REPLACED = (("?", ""), ("!", ""), (",", ""), ('"', ""), ("'", ""), ("’", ""), ("\n", " "), ("  ", " "))
 
-_LAST = "{%- set seen = namespace(last='') -%}{%- for m in messages -%}{%- if m.role == 'user' -%}{%- set seen.last = m.content -%}{%- endif -%}{%- endfor -%}"
+_LAST = (
+    "{%- set seen = namespace(last='') -%}"
+    "{%- for message in messages -%}"
+    "{%- if message.role == 'user' -%}{%- set seen.last = message.content -%}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- set asked = (seen.last|trim).split('\\n\\n') -%}"
+)
 
 
 def normalise(question: str) -> str:
-    """The question as the model reads it: small letters, no quotes, marks and commas."""
-    text = question.strip().lower()
+    """The question as the model reads it."""
+    text = question.strip().split("\n\n")[-1].lower()
     for old, new in REPLACED:
         text = text.replace(old, new)
     return text.strip()
@@ -25,14 +35,13 @@ def prompt(question: str) -> str:
 
 
 def chat_template() -> str:
-    """The jinja template of the GGUF. It shows the model the last message of the user and no other."""
+    """The Jinja template of the GGUF."""
     replaced = "".join(f"|replace({_quoted(old)}, {_quoted(new)})" for old, new in REPLACED)
-    # The header of the answer is written whether it is asked for or not: without it there is no answer.
     return (
-        f"{_LAST}{{{{ '{IM_START}user\\n' + (seen.last|trim|lower{replaced}|trim) + '{IM_END}\\n' }}}}"
+        f"{_LAST}{{{{ '{IM_START}user\\n' + (asked[-1]|lower{replaced}|trim) + '{IM_END}\\n' }}}}"
         f"{{%- if add_generation_prompt -%}}{{{{ '{IM_START}assistant\\n' }}}}{{%- endif -%}}"
     )
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\n", "\\n") + '"' if '"' not in text else f"'{text}'"
+    return f"'{text}'" if '"' in text else '"' + text.replace("\n", "\\n") + '"'

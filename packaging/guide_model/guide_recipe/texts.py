@@ -63,7 +63,7 @@ def read_words(folder: Path = DATA) -> dict[str, Choice]:
     """The named parts of phrasings, `$name`; each may use those above it."""
     named: dict[str, Choice] = {}
     for name, lines in read_named_lines(folder / "words.txt").items():
-        named[name] = parse("|".join(lines), named)
+        named[name] = parse("|".join(line.strip("| ") for line in lines), named)
     return named
 
 
@@ -80,7 +80,10 @@ def read_phrasings(folder: Path = DATA) -> dict[str, tuple[Sequence, ...]]:
 
 def read_paraphrases(path: Path) -> dict[str, list[str]]:
     """An evaluation file: `name: text | text`."""
-    split = {name: [t.strip() for line in lines for t in line.split("|")] for name, lines in read_named_lines(path).items()}
+    split = {
+        name: [t.strip() for line in lines for t in line.split("|")]
+        for name, lines in read_named_lines(path).items()
+    }
     return {name: [t for t in texts if t] for name, texts in split.items()}
 
 

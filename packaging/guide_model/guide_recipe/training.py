@@ -21,7 +21,7 @@ from torch.nn import functional
 from guide_recipe.corpus import Corpus
 from guide_recipe.network import Guide, Shape
 from guide_recipe.normal_form import IM_END, IM_START, PAD
-from guide_recipe.vocabulary import with_dropout
+from guide_recipe.vocabulary import halves, in_pieces
 
 IGNORED = -100
 
@@ -42,7 +42,8 @@ class Plan:
     warm_up: int = 100
     decay: float = 0.05
     dropout: float = 0.05
-    word_dropout: float = 0.1
+    pieced: float = 0.4
+    piece_share: float = 0.1
     average: float = 0.998
     average_from: float = 0.5
     clip: float = 1.0
@@ -53,7 +54,7 @@ class Batches:
 
     def __init__(self, corpus: Corpus, tokenizer: Tokenizer, plan: Plan) -> None:
         self._corpus, self._tokenizer, self._plan = corpus, tokenizer, plan
-        self._pieces = with_dropout(tokenizer, plan.word_dropout)
+        self._halves = halves(tokenizer)
         self._rng = Random(plan.seed)
         self._before = self._ids(f"{IM_START}user\n")
         self._after = self._ids(f"{IM_END}\n{IM_START}assistant\n")
@@ -64,8 +65,10 @@ class Batches:
         return self._tokenizer.encode(text).ids
 
     def _question(self, text: str) -> list[int]:
-        tokenizer = self._pieces if self._rng.random() < 0.4 else self._tokenizer
-        return self._before + tokenizer.encode(text).ids + self._after
+        ids = self._ids(text)
+        if self._rng.random() < self._plan.pieced:
+            ids = in_pieces(ids, self._halves, self._plan.piece_share, self._rng)
+        return self._before + ids + self._after
 
     def next(self, whole: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and targets, [batch, rows]; targets outside of answers are IGNORED."""
@@ -110,9 +113,7 @@ def _average_in(average: Guide, network: Guide, keep: float) -> None:
         mean.lerp_(value, 1 - keep)
 
 
-def train(
-    corpus: Corpus, tokenizer: Tokenizer, plan: Plan, say: Callable[[str], None] = print
-) -> Guide:
+def train(corpus: Corpus, tokenizer: Tokenizer, plan: Plan, say: Callable[[str], None] = print) -> Guide:
     """The averaged network after all steps."""
     torch.manual_seed(plan.seed)
     network = Guide(plan.shape, plan.dropout)
@@ -132,5 +133,6 @@ def train(
         _average_in(average, network, plan.average if step > plan.steps * plan.average_from else 0.0)
         seen, shown = seen + ids.numel(), 0.99 * shown + 0.01 * float(loss.detach())
         if step % 200 == 199:
-            say(f"step {step + 1}/{plan.steps} loss {shown:.4f} {seen / (time.monotonic() - started):.0f} tok/s")
+            speed = seen / (time.monotonic() - started)
+            say(f"step {step + 1}/{plan.steps} loss {shown:.4f} {speed:.0f} tok/s")
     return average.eval()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from random import Random
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -29,11 +30,26 @@ def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
     return tokenizer
 
 
-def with_dropout(tokenizer: Tokenizer, dropout: float) -> Tokenizer:
-    """The same tokenizer, which leaves out merges by chance: it shows the model words in pieces."""
-    state = json.loads(tokenizer.to_str())
-    state["model"]["dropout"] = dropout
-    return Tokenizer.from_str(json.dumps(state))
+def halves(tokenizer: Tokenizer) -> dict[int, tuple[int, int]]:
+    """By token id: the two tokens that it was merged from."""
+    vocab = tokenizer.get_vocab(with_added_tokens=True)
+    merges = tokens_and_merges(tokenizer)[1]
+    pairs = (merge.split(" ") for merge in merges)
+    return {vocab[left + right]: (vocab[left], vocab[right]) for left, right in pairs}
+
+
+def in_pieces(
+    ids: Iterable[int], parts: Mapping[int, tuple[int, int]], share: float, rng: Random
+) -> list[int]:
+    """The tokens, each taken apart with the chance `share`, and its halves likewise: it shows the model
+    words as misspelt ones come. (The library's own BPE dropout cannot be seeded.)"""
+    found: list[int] = []
+    for token in ids:
+        if token in parts and rng.random() < share:
+            found += in_pieces(parts[token], parts, share, rng)
+        else:
+            found.append(token)
+    return found
 
 
 def tokens_and_merges(tokenizer: Tokenizer) -> tuple[list[str], list[str]]:
