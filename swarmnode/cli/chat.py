@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, TextIO
+from urllib.parse import quote
 
 from swarmnode.cli.arguments import add_place, add_verbosity, config_from, positive, temperature
 from swarmnode.cli.client import NodeClient, client_for
 from swarmnode.cli.output import say
+from swarmnode.cli.silence import Stream, explained, why_silent
 from swarmnode.values.errors import SwarmnodeError
 
 PROMPT = "> "
@@ -18,8 +20,6 @@ HELP = "/exit leaves, /new forgets the conversation, Ctrl-C stops an answer."
 MAX_LINE_CHARS = 4 << 20
 #: Control characters, which a model must not send to a terminal; tab and line feed may pass.
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
-
-Stream = Callable[[dict[str, Any]], Generator[Any, None, None]]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,9 +40,12 @@ def run(args: Namespace) -> int:
     """Chat until /exit or the end of the input. From a pipe: 1 when a request failed."""
     client = client_for(config_from(args))
     terminal = sys.stdin.isatty()
-    say(f"Talking to {_model_name(client, args.model_name)}. {HELP if terminal else ''}".rstrip())
+    model = _model_name(client, args.model_name)
+    say(f"Talking to {model}. {HELP if terminal else ''}".rstrip())
     talk = Conversation(
-        lambda body: client.stream("/v1/chat/completions", body),
+        explained(
+            lambda body: client.stream("/v1/chat/completions", body), lambda: why_silent(client, model), say
+        ),
         sys.stdout,
         model=args.model_name,
         system=args.system,
@@ -145,9 +148,9 @@ def _deltas(event: Any) -> Iterator[str]:
 
 
 def _model_name(client: NodeClient, name: str) -> str:
-    """The model that will answer; asking for it also finds out whether there is a node."""
-    models = client.fetch("/v1/models").get("data") or [{}]
-    return str(models[0].get("id", name)) if name == "auto" else name
+    """The model that a name or `auto` stands for. Raises a `SwarmnodeError` where there is no such model,
+    or no node."""
+    return str(client.fetch(f"/v1/models/{quote(name, safe='')}").get("id", name))
 
 
 def _typed() -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from swarmnode.cli.arguments import add_json, add_place, add_verbosity, config_from
 from swarmnode.cli.client import NodeClient, client_for
-from swarmnode.cli.output import columns, print_json
+from swarmnode.cli.output import columns, painted, print_json
 from swarmnode.values.errors import Unavailable
 
 
@@ -22,7 +23,7 @@ def run(args: Namespace) -> int:
     """Print the node's status. Exit code 0 when it is ready, 1 when it is not, or does not run."""
     client = client_for(config_from(args))
     status = node_status(client)
-    print_json(status) if args.json else print(_table(client.url, status))
+    print_json(status) if args.json else print(for_people(client.url, status))
     return 0 if status["ready"] else 1
 
 
@@ -47,23 +48,58 @@ def node_status(client: NodeClient) -> dict[str, Any]:
         return state  # it is still starting
 
 
-def _table(url: str, status: dict[str, Any]) -> str:
+def for_people(url: str, status: dict[str, Any]) -> str:
+    """The status as a few lines: how the node is, its facts, its models."""
+    blocks = [_headline(url, status), columns(_facts(status)), columns(_models(status))]
+    indented = (block.replace("\n", "\n  ") for block in blocks if block)
+    return "\n\n  ".join(indented)
+
+
+def _headline(url: str, status: dict[str, Any]) -> str:
+    ready = status["ready"]
+    state = painted("ready" if ready else "not ready", "green" if ready else "yellow", sys.stdout)
+    name = " ".join(filter(None, ("swarmnode", status.get("version"))))
+    lasting = f", for {_duration(status['uptime_seconds'])}" if "uptime_seconds" in status else ""
+    return f"{painted(name, 'bold', sys.stdout)} at {url}: {state}{lasting}"
+
+
+def _facts(status: dict[str, Any]) -> list[tuple[str, str]]:
+    active, queued = status.get("active_requests"), status.get("queued_requests", 0)
     rows = [
-        ("node", f"{url} ({'ready' if status['ready'] else 'not ready'})"),
-        ("version", str(status.get("version", ""))),
-        ("peer id", str(status.get("peer_id", ""))),
+        ("peer id", status.get("peer_id", "")),
         ("addresses", ", ".join(map(str, status.get("addresses") or ()))),
-        ("running for", _duration(status.get("uptime_seconds"))),
-        ("active requests", str(status.get("active_requests", ""))),
-        ("models", ", ".join(map(_label, status.get("models") or ()))),
-        ("loaded", ", ".join(map(_label, status.get("loaded_models") or ()))),
+        ("requests", "" if active is None else f"{active} running, {queued} waiting"),
         ("waiting for", ", ".join(name for name, up in status["subsystems"].items() if not up)),
     ]
-    return columns([row for row in rows if row[1]])
+    return [(name, str(text)) for name, text in rows if text]
 
 
-def _label(model: Any) -> str:
-    return str(model.get("label") or model.get("id") or model) if isinstance(model, dict) else str(model)
+def _models(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """A line a model: its name, and what can be said of it."""
+    loaded = {model["id"]: model for model in status.get("loaded_models") or ()}
+    unusable = status.get("unusable_models") or {}
+    rows = []
+    for name in status.get("models") or ():
+        mark = "default, " if name == status.get("default_model") else ""
+        if name in unusable:
+            rows.append((name, painted(f"cannot be used: {unusable[name]}", "red", sys.stdout)))
+        else:
+            rows.append((name, mark + _state(loaded.get(name))))
+    return [("models", "")] + [(f"  {name}", text) for name, text in rows] if rows else []
+
+
+def _state(model: dict[str, Any] | None) -> str:
+    if model is None:
+        return "not loaded (it will be when it is asked)"
+    words = {"starting": "loading", "ready": "loaded", "stopping": "unloading"}
+    parts = [words.get(model.get("state", ""), "loaded")]
+    if model.get("resident_bytes"):
+        parts.append(f"{model['resident_bytes'] / (1 << 20):.0f} MB")
+    if model.get("active_requests"):
+        parts.append(f"{model['active_requests']} requests")
+    elif model.get("state") == "ready":
+        parts.append(f"idle for {_duration(model.get('idle_seconds'))}")
+    return ", ".join(parts)
 
 
 def _duration(seconds: Any) -> str:

@@ -40,6 +40,8 @@ class _Handler(BaseHTTPRequestHandler):
         answers: dict[str, Any] = {
             "/health/ready": {"ready": True, "subsystems": {"api_server": True}},
             "/v1/models": {"data": [{"id": "guide"}]},
+            "/v1/models/auto": {"id": "guide"},
+            "/v1/models/guide": {"id": "guide"},
             "/v1/status": {"peer_id": "12D3KooWTest", "addresses": []},
         }
         allowed = self.path == "/health/ready" or self.headers["Authorization"] == "Bearer the-key"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from argparse import Namespace
 
 import pytest
 
 from swarmnode.cli import status
+from swarmnode.cli.output import painted
 from swarmnode.testing.canned_http import CannedNode
 from swarmnode.values.errors import LocalFault, Unavailable
 
@@ -17,8 +19,20 @@ STATUS = {
     "version": "1.2.3",
     "uptime_seconds": 3725,
     "active_requests": 2,
-    "models": ["guide"],
-    "loaded_models": [{"label": "guide"}],
+    "queued_requests": 1,
+    "default_model": "guide",
+    "models": ["guide", "big", "next", "broken"],
+    "unusable_models": {"broken": "broken.gguf: is not a GGUF"},
+    "loaded_models": [
+        {
+            "id": "guide",
+            "state": "ready",
+            "resident_bytes": 29 << 20,
+            "active_requests": 0,
+            "idle_seconds": 61.2,
+        },
+        {"id": "big", "state": "starting", "resident_bytes": 0, "active_requests": 2, "idle_seconds": 0.0},
+    ],
 }
 
 
@@ -45,22 +59,42 @@ def test_a_ready_node_for_people(node: CannedNode, capsys: pytest.CaptureFixture
     node.answer_json(STATUS)
     assert status.run(Namespace(json=False)) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "node             http://node:8800 (ready)",
-        "version          1.2.3",
-        "peer id          12D3KooWTest",
-        "addresses        /ip4/127.0.0.1/tcp/8810",
-        "running for      1 h 2 min 5 s",
-        "active requests  2",
-        "models           guide",
-        "loaded           guide",
+        "swarmnode 1.2.3 at http://node:8800: ready, for 1 h 2 min 5 s",
+        "",
+        "  peer id    12D3KooWTest",
+        "  addresses  /ip4/127.0.0.1/tcp/8810",
+        "  requests   2 running, 1 waiting",
+        "",
+        "  models",
+        "    guide   default, loaded, 29 MB, idle for 1 min 1 s",
+        "    big     loading, 2 requests",
+        "    next    not loaded (it will be when it is asked)",
+        "    broken  cannot be used: broken.gguf: is not a GGUF",
     ]
+
+
+def test_colours_only_on_a_terminal_that_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert painted("yes", "green", Terminal()) == "\x1b[32myes\x1b[0m"
+    assert painted("yes", "green", io.StringIO()) == "yes"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert painted("yes", "green", Terminal()) == "yes"
 
 
 def test_a_node_that_is_starting(node: CannedNode, capsys: pytest.CaptureFixture[str]) -> None:
     node.answer_json({"ready": False, "subsystems": {"storage": True, "workers": False}}, status=503)
     node.answer_json({"error": {"message": "Starting", "code": "starting"}}, status=503)
     assert status.run(Namespace(json=False)) == 1
-    assert "waiting for  workers" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines() == [
+        "swarmnode at http://node:8800: not ready",
+        "",
+        "  waiting for  workers",
+    ]
 
 
 def test_a_ready_node_that_fails_is_a_failure(node: CannedNode) -> None:
