@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import webbrowser
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -40,19 +41,25 @@ from swarmnode.services.supervise import Part, Supervisor
 from swarmnode.storage.api_key import load_or_create_api_key
 from swarmnode.storage.data_dir import hold_data_dir
 from swarmnode.storage.database import Database
+from swarmnode.storage.engines import check_database_url
 from swarmnode.storage.identity import load_or_create_identity
+from swarmnode.storage.private_files import make_private_directory
 from swarmnode.storage.records import add_request
 from swarmnode.storage.runner import OneThread
 from swarmnode.values.cards import ModelCard, ModelFacts
+from swarmnode.values.errors import Refused
 from swarmnode.values.loading import ProviderSettings
 from swarmnode.values.settings import NodeSettings
 from swarmnode.workers.pool import WorkerPool
 
+#: In the data directory; users put model files there.
+MODELS_FOLDER = "models"
 RESCAN_SECONDS = 15.0
 #: What scripted models do (`inference.scripted_models`); any other name echoes.
 SCRIPTS: dict[str, dict[str, Any]] = {
     "steady": {"echo": True, "tokens_per_second": 20},
     "slow": {"echo": True, "tokens_per_second": 5},
+    "late": {"echo": True, "load_seconds": 10},
 }
 LISTEN_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared with, not bound
 
@@ -67,11 +74,24 @@ class Node(MultiService):
         self.settings = settings
 
 
-def make_service(config: Config, *, log_stream: Any = None) -> Node:
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What a user wants to know when the node is ready. model: what answers by default, if anything."""
+
+    page: str
+    data_dir: Path
+    model: ModelCard | None
+
+
+Greet = Callable[[Greeting], None]
+
+
+def make_service(config: Config, *, log_stream: Any = None, greet: Greet = lambda greeting: None) -> Node:
     """Build the node. What cannot work is refused here, before anything runs in the background:
     a setting, a taken data directory, a taken port. Raises `SwarmnodeError`.
 
-    log_stream: where the log goes instead of standard error, when `twistd` keeps the log.
+    log_stream: where the log goes instead of standard error, when `twistd` keeps the log. greet: called
+    when the node is ready.
     """
     settings = node_settings(config)
     secrets = [secret for secret in (settings.api_key, settings.identity_passphrase) if secret]
@@ -83,7 +103,7 @@ def make_service(config: Config, *, log_stream: Any = None) -> Node:
     try:
         port = ReservedPort(settings.api.listen_address, settings.api.port)
         try:
-            return build(settings, config.provider_keys, port, lock, log)
+            return build(settings, config.provider_keys, port, lock, log, greet)
         except BaseException:
             port.close()
             raise
@@ -93,7 +113,12 @@ def make_service(config: Config, *, log_stream: Any = None) -> Node:
 
 
 def build(
-    settings: NodeSettings, provider_keys: ProviderKeys, port: ReservedPort, lock: Any, log: Any
+    settings: NodeSettings,
+    provider_keys: ProviderKeys,
+    port: ReservedPort,
+    lock: Any,
+    log: Any,
+    greet: Greet,
 ) -> Node:
     """Join the parts."""
     reactor = _reactor()
@@ -105,16 +130,19 @@ def build(
     identity = load_or_create_identity(settings.data_dir, settings.identity_passphrase)
     keys = load_or_create_api_key(settings.data_dir, settings.api_key)
     hide(keys.api_key())
+    make_private_directory(settings.data_dir / MODELS_FOLDER)
+    check_database_url(settings.database_url)
     database = Database(settings.database_url, settings.data_dir, OneThread())
 
     plugins = discover()
     for problem in plugins.problems:
         log.warning("plug-in skipped", origin=problem.origin, reason=problem.error)
+    backends = _backends(plugins, settings.workers.backend)
     catalog = _catalog(settings, plugins)
     pool = WorkerPool(
         reactor,
         settings.workers,
-        _backends(plugins),
+        backends,
         machine=machine_facts,
         options=lambda card: SCRIPTS.get(card.label, {"echo": True}) if card.backend == "scripted" else {},
         noticed=metrics.worker_noticed,
@@ -167,7 +195,7 @@ def build(
             Part("inference_router", lambda: None, core.close),
             Part("api_server", lambda: port.serve(reactor, site), port.close),
             Part("model_rescans", lambda: _begin(rescans), lambda: _end(rescans), critical=False),
-            Part("welcome", lambda: _welcome(settings, catalog, pool, address, log), critical=False),
+            Part("welcome", lambda: _welcome(settings, core, pool, address, log, greet), critical=False),
         ],
         lambda name, reason: stop(1, f"{name}: {reason}"),
         log,
@@ -184,10 +212,10 @@ def build(
     return node
 
 
-def run_node(config: Config) -> int:
-    """Run a node in this process until it is stopped; its exit code."""
+def run_node(config: Config, greet: Greet = lambda greeting: None) -> int:
+    """Run a node in this process until it is stopped; its exit code. greet: called when it is ready."""
     reactor = _reactor()
-    node = make_service(config)
+    node = make_service(config, greet=greet)
     node.privilegedStartService()
     node.startService()
     reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
@@ -219,7 +247,7 @@ def _stop_once(reactor: Any) -> None:
 
 
 def _catalog(settings: NodeSettings, plugins: Discovery) -> ModelCatalog:
-    folders = (settings.data_dir / "models",)
+    folders = (settings.data_dir / MODELS_FOLDER,)
     shelves = [load(entry)(folders) for entry in plugins.of_kind("model_source") if entry.available]
     scripted = (
         ModelCard(label, "scripted", owned_by="scripted") for label in settings.workers.scripted_models
@@ -253,9 +281,18 @@ def _providers(plugins: Discovery, keys: ProviderKeys, log: Any) -> list[Any]:
     return made
 
 
-def _backends(plugins: Discovery) -> dict[str, str]:
-    """Inference back ends by name: the dotted path that a worker imports."""
-    return {entry.name: entry.factory for entry in plugins.of_kind("inference_backend") if entry.available}
+def _backends(plugins: Discovery, wanted: str) -> dict[str, str]:
+    """Inference back ends by name: the dotted path that a worker imports. Raises `Refused` when the one
+    that is to run model files is not among them."""
+    usable = {entry.name: entry.factory for entry in plugins.of_kind("inference_backend") if entry.available}
+    if wanted not in usable:
+        raise Refused(
+            f"The inference back end {wanted!r} (inference.backend) is not there; there are: "
+            + ", ".join(sorted(usable)),
+            code="backend_missing",
+            hint="`swarmnode plugins` lists the back ends, and what those that cannot be used lack.",
+        )
+    return usable
 
 
 def _facts(path: Path) -> ModelFacts:
@@ -298,14 +335,32 @@ def _end(loop: LoopingCall) -> None:
         loop.stop()
 
 
-def _welcome(settings: NodeSettings, catalog: ModelCatalog, pool: WorkerPool, address: str, log: Any) -> None:
-    """Say where the page is, open it, and warm up the model that answers by default."""
-    cards = catalog.cards()
-    log.info("ready", page=address, models=len(cards), default=cards[0].label if cards else None)
-    if cards and cards[0].owned_by == "builtin":
-        pool.preload(cards[0])
+def _welcome(
+    settings: NodeSettings,
+    core: ResponseCore,
+    pool: WorkerPool,
+    address: str,
+    log: Any,
+    greet: Greet,
+) -> None:
+    """Say where the page is, open it, and warm the model up that answers by default, where that is the
+    small one of the package or the one that the user named."""
+    default = _default_model(core, log)
+    models = sum(not card.problem for card in core.cards())
+    log.info("ready", page=address, models=models, default=default.label if default else "none")
+    greet(Greeting(address, settings.data_dir, default))
+    if default and (default.owned_by == "builtin" or default.path == str(settings.model_path)):
+        pool.preload(default)
     if settings.open_browser:
         # Off the reactor thread: some browsers keep the call until they are closed.
         deferToThread(webbrowser.open, address).addErrback(
             lambda why: log.debug("no browser", reason=str(why.value))
         )
+
+
+def _default_model(core: ResponseCore, log: Any) -> ModelCard | None:
+    try:
+        return core.find("auto")
+    except Refused as error:
+        log.warning("no model answers by default", reason=error.message)
+        return None

@@ -26,7 +26,7 @@ def read_file(path: Path, problems: Problems, *, must_exist: bool) -> dict[str, 
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if must_exist:
             problems.add(f"{path}: there is no such configuration file")
         return None

@@ -6,6 +6,7 @@ This is also the gate: what cannot be kept does not become settings.
 from __future__ import annotations
 
 from ipaddress import ip_address
+from pathlib import Path
 
 from swarmnode.config.config import Config
 from swarmnode.config.later import LATER
@@ -25,14 +26,14 @@ DEFAULT_CONTEXT = 8192
 def node_settings(config: Config) -> NodeSettings:
     """The settings of the node, with what is to be told to the user in `notes`.
 
-    Raises `Refused(code="not_built_yet")` when a key asks for a protection that is not built: the
-    node must not start as if it were.
+    Raises `Refused`: `not_built_yet` when a key asks for a protection that is not built (the node must
+    not start as if it were), `no_such_file` when the model that was named is not there.
     """
     refuse_unbuilt_protections(config)
     value = config.value
     return NodeSettings(
         data_dir=config.data_dir,
-        model_path=value("inference.model_path"),
+        model_path=_model_path(config),
         open_browser=value("ui.open_browser_on_start"),
         database_url=value("storage.database_url") or "",
         identity_passphrase=value("identity.passphrase") or "",
@@ -73,6 +74,17 @@ def refuse_unbuilt_protections(config: Config) -> None:
 def is_loopback(address: str) -> bool:
     """Whether only this machine can reach a listener on the address."""
     return address == "localhost" or ip_address(address).is_loopback
+
+
+def _model_path(config: Config) -> Path | None:
+    path: Path | None = config.value("inference.model_path")
+    if path is None or path.is_file():
+        return path
+    raise Refused(
+        f"There is no model file {path} ({config.origin('inference.model_path')})",
+        code="no_such_file",
+        hint="Name a .gguf file that is there, or leave it out to start with the built-in guide.",
+    )
 
 
 def _api(config: Config) -> ApiSettings:

@@ -83,7 +83,8 @@ def _explained(error: OSError, address: str, port: int) -> Refused | LocalFault:
             code="port_forbidden",
             hint="Choose a port above 1023 with --port N.",
         )
-    return LocalFault(
+    kind = Refused if error.errno == errno.EADDRNOTAVAIL else LocalFault
+    return kind(
         f"Cannot listen on {address} port {port}: {error.strerror or error}",
         code="cannot_listen",
         hint="Check api.listen_address: it must be an address of this machine.",

@@ -56,8 +56,12 @@ class ModelCatalog:
     def _take(self, cards: tuple[ModelCard, ...]) -> tuple[ModelCard, ...]:
         known = {card.label for card in self._cards}
         for card in cards:
-            if card.label not in known:
-                self._log.info("model found", model=card.label, path=card.path, problem=card.problem or None)
+            if card.label in known:
+                continue
+            if card.problem:
+                self._log.warning("model cannot be used", model=card.label, reason=card.problem)
+            else:
+                self._log.info("model found", model=card.label, path=card.path)
         self._cards = cards
         return cards
 

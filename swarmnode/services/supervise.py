@@ -90,7 +90,9 @@ class Supervisor(Service):
 
     def _failed(self, part: Part, reason: Failure) -> None:
         self._log.debug("traceback", part=part.name, traceback=reason.getTraceback())
-        self._down(part, reason.getErrorMessage() or type(reason.value).__name__)
+        why = reason.getErrorMessage() or type(reason.value).__name__
+        hint = getattr(reason.value, "hint", "")
+        self._down(part, f"{why}. {hint}" if hint else why)
 
     def _down(self, part: Part, why: str) -> None:
         self._up[part.name] = False
@@ -105,6 +107,7 @@ class Supervisor(Service):
     def stopService(self) -> Any:
         super().stopService()
         self._stopping = True
+        self._log.info("stopping")
         return self._stop_all()
 
     @inlineCallbacks
@@ -117,6 +120,7 @@ class Supervisor(Service):
                     "part did not stop well", part=part.name, reason=str(error) or type(error).__name__
                 )
             self._up[part.name] = False
+        self._log.info("stopped")
 
     def _bounded(self, stopping: Deferred[Any], name: str) -> Deferred[Any]:
         return stopping.addTimeout(STOP_SECONDS, self._clock)

@@ -28,6 +28,13 @@ def sqlite_path(url: str) -> Path | None:
     return None if parsed.database.startswith("file:") else Path(parsed.database)
 
 
+def check_database_url(url: str) -> None:
+    """Raise `Refused` for a URL or driver that is not usable. Empty: the default, which is. Connects to
+    nothing."""
+    if url:
+        make_engine(url).dispose()
+
+
 def make_engine(url: str) -> Engine:
     """An engine with one connection. Raises `Refused` for a URL or driver that is not usable."""
     parsed = _parse(url)

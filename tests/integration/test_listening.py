@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from swarmnode.network.listening import ReservedPort
-from swarmnode.values.errors import LocalFault, Refused
+from swarmnode.values.errors import Refused
 
 
 def test_a_taken_port_is_named() -> None:
@@ -25,7 +25,7 @@ def test_a_closed_port_can_be_taken_again() -> None:
 
 
 def test_a_foreign_address_is_explained() -> None:
-    with pytest.raises(LocalFault, match="Cannot listen on 192.0.2.1"):
+    with pytest.raises(Refused, match="Cannot listen on 192.0.2.1"):
         ReservedPort("192.0.2.1", 0)
 
 

@@ -326,6 +326,27 @@ def test_a_bad_setting_is_one_clear_error(tmp_path: Path) -> None:
     assert "Traceback" not in log
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("inference.backend=nosuch", "The inference back end 'nosuch' (inference.backend) is not there"),
+        ("inference.model_path=/nowhere/gone.gguf", "There is no model file /nowhere/gone.gguf"),
+        ("storage.database_url=nonsense", "The database URL cannot be used: it is not a URL"),
+        ("api.listen_address=192.0.2.1", "Cannot listen on 192.0.2.1"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_runs(tmp_path: Path, setting: str, words: str) -> None:
+    node = NodeProcess(tmp_path, "--set", setting).start()
+    assert node.process is not None
+    assert node.process.wait(20) == 2
+    assert f"swarmnode: {words}" in node.log.read_text()
+
+
+def test_a_default_model_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path, "--set", "inference.default_model=nosuch") as node:
+        node.wait_until(lambda: "no model answers by default" in node.log.read_text(), 10, "no warning")
+
+
 @pytest.mark.slow
 def test_fifty_starts_and_stops_leave_nothing(tmp_path: Path) -> None:
     def sockets() -> int:

@@ -29,7 +29,8 @@ KEYS = (
     _inference("backend", Text(), "numpy",
                "Inference back end, by its plug-in name (`swarmnode plugins` lists them)."),
     _inference("scripted_models", TextList(), (),
-               "Models without weights, answered by the scripted back end: for tests of clients."),
+               "Models without weights, answered by the scripted back end: for tests of clients. `steady` "
+               "and `slow` take their time, `late` loads for ten seconds; all repeat what they are told."),
     _inference("gpu_layers", Integer(-1, MAX_LAYERS), -1,
                "Layers to run on the GPU. -1: as many as fit. 0: none."),
     _inference("kv_type", Choice(("f32", "f16", "q8_0")), "f16", "Type that keys and values are kept in."),

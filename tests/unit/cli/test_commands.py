@@ -34,7 +34,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that nodes were started with."""
     configs: list[Config] = []
 
-    def run_node(config: Config) -> int:
+    def run_node(config: Config, greet: Any) -> int:
         configs.append(config)
         return 3
 

@@ -133,6 +133,15 @@ def test_a_missing_file_is_a_mistake_only_when_it_was_named(tmp_path: Path) -> N
         load_config(config_path=tmp_path / "gone.toml", surroundings=surroundings(tmp_path))
 
 
+def test_a_data_directory_that_is_a_file_is_not_the_configurations_fault(tmp_path: Path) -> None:
+    """The node says of it what is wrong, when it wants to use it."""
+    (tmp_path / "file").touch()
+    assert (
+        load_config({"node.data_dir": str(tmp_path / "file")}, surroundings=surroundings(tmp_path)).file
+        is None
+    )
+
+
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     message = refusal(
         tmp_path,

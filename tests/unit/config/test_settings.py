@@ -25,6 +25,7 @@ def test_the_defaults_agree_with_the_settings_own(tmp_path: Path) -> None:
 
 
 def test_each_setting_comes_from_its_key(tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").touch()
     settings = node_settings(
         configured(
             tmp_path,
@@ -89,6 +90,14 @@ def test_each_setting_comes_from_its_key(tmp_path: Path) -> None:
         ),
         logs=LogSettings(level="debug", format="json", file=tmp_path / "node.log", verbosity=2),
     )
+
+
+def test_a_model_that_was_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(
+        Refused, match=r"no model file .*/gone.gguf \(--set inference__model_path\)"
+    ) as caught:
+        node_settings(configured(tmp_path, inference__model_path="gone.gguf"))
+    assert caught.value.code == "no_such_file"
 
 
 def test_settings_do_not_show_their_secrets(tmp_path: Path) -> None:

@@ -103,6 +103,13 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
     assert "No such file" in models.cards()[0].problem
 
 
+def test_the_log_tells_models_from_files_that_are_none(files: Any) -> None:
+    models, log = catalog(first=[files("good.gguf"), files("bad.gguf")])
+    models.rescan()
+    models.rescan()
+    assert log.lines == ["model found good", "model cannot be used bad"]
+
+
 def test_copies_and_left_overs_are_not_models(files: Any) -> None:
     models, _ = catalog(shelves=[Shelf(files("a.bak.gguf"), files("b copy.gguf"))])
     models.rescan()

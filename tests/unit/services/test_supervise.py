@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from swarmnode.services.supervise import Part, Supervisor
+from swarmnode.values.errors import Refused
 
 
 class Log:
@@ -51,6 +52,13 @@ def test_parts_start_in_order_and_stop_in_reverse() -> None:
     supervisor.stopService()
     assert stage.seen == ["+a", "+b", "-b", "-a"]
     assert supervisor.readiness() == {"a": False, "b": False}
+
+
+def test_the_way_out_of_a_fault_is_logged_with_it() -> None:
+    stage = Stage()
+    error = Refused("The database is of a later version", code="x", hint="Install that version.")
+    stage.run(stage.part("database", start=lambda: fail(error)))
+    assert stage.fatal == [("database", "The database is of a later version. Install that version.")]
 
 
 def test_readiness_waits_for_a_slow_part() -> None:
