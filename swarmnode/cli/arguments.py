@@ -80,7 +80,7 @@ _FLAGS = {
 
 def overrides_from(args: Namespace) -> tuple[Override, ...]:
     """The configuration keys that the arguments set."""
-    from swarmnode.config import Override
+    from swarmnode.config import Override, assignment
 
     given = []
     for name, key in _FLAGS.items():
@@ -93,20 +93,7 @@ def overrides_from(args: Namespace) -> tuple[Override, ...]:
         given.append(Override("ui.open_browser_on_start", "false", "--no-browser"))
     if getattr(args, "log_json", False):
         given.append(Override("logging.format", "json", "--log-json"))
-    return (*given, *(_assignment(text) for text in getattr(args, "set", ())))
-
-
-def _assignment(text: str) -> Override:
-    from swarmnode.config import Override
-
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise Refused(
-            f"--set {text}: there is no = in it",
-            code="bad_config",
-            hint="Write --set section.key=value, for example --set node.listen_port=9000.",
-        )
-    return Override(key.strip(), value, f"--set {key.strip()}")
+    return (*given, *(assignment(text) for text in getattr(args, "set", ())))
 
 
 def positive(text: str) -> int:

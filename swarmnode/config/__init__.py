@@ -7,7 +7,7 @@ from swarmnode.config.keys import KEYS
 from swarmnode.config.later import LATER, Later
 from swarmnode.config.loading import Surroundings, load_config
 from swarmnode.config.settings import later_warnings, node_settings
-from swarmnode.config.texts import Override
+from swarmnode.config.texts import Override, assignment
 
 __all__ = [
     "KEYS",
@@ -21,6 +21,7 @@ __all__ = [
     "ProviderKey",
     "ProviderKeys",
     "Surroundings",
+    "assignment",
     "later_warnings",
     "load_config",
     "node_settings",

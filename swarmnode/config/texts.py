@@ -11,6 +11,7 @@ from swarmnode.config.key import PREFIX, Key
 from swarmnode.config.keys import KEYS, VARIABLES, nearest_key, nearest_variable
 from swarmnode.config.kinds import BadValue
 from swarmnode.config.problems import Problems
+from swarmnode.values.errors import Refused
 
 #: Variables with our prefix that are no keys: they steer tests only.
 NOT_KEYS = ("SWARMNODE_SHARED", "SWARMNODE_REQUIRE_BROWSER", "SWARMNODE_SCREENSHOTS")
@@ -24,6 +25,18 @@ class Override:
     key: str
     value: str | tuple[str, ...]
     flag: str
+
+
+def assignment(text: str) -> Override:
+    """The override that `--set section.key=value` means. Raises `Refused(code="bad_config")`."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise Refused(
+            f"--set {text}: there is no = in it",
+            code="bad_config",
+            hint="Write --set section.key=value, for example --set node.listen_port=9000.",
+        )
+    return Override(key.strip(), value, f"--set {key.strip()}")
 
 
 def from_environment(environ: Mapping[str, str], problems: Problems) -> dict[str, tuple[Any, Origin]]:

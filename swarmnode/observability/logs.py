@@ -118,7 +118,7 @@ def set_up_logs(
     """Set up the log of this process, in the place of an earlier one.
 
     stream: where to write instead of standard error, when no file is named. twisted: also begin
-    Twisted's logging; False where `twistd` does that (give it `Logs.observer`).
+    Twisted's logging; False where `twistd` does that, which also adds the time to what goes to `stream`.
     Raises `Refused` for an unknown level or format and for a file that cannot be written.
     """
     global _current
@@ -128,7 +128,7 @@ def set_up_logs(
     outlet: Outlet = FileOutlet(settings.file) if settings.file else StreamOutlet(stream)
     if _current is not None:
         _current.close()
-    _current = Logs(level, outlet, _renderer(settings, stream))
+    _current = Logs(level, outlet, _renderer(settings, stream, stamped=twisted or bool(settings.file)))
     for secret in secrets:
         _current.hide(secret)
     _current.connect(twisted=twisted)
@@ -154,7 +154,7 @@ def _chosen_level(settings: LogSettings) -> str:
     return LEVELS[min(len(LEVELS) - 1, max(LEVELS.index(settings.level), asked if settings.verbosity else 0))]
 
 
-def _renderer(settings: LogSettings, stream: Any) -> Callable[[Entry], str]:
+def _renderer(settings: LogSettings, stream: Any, stamped: bool) -> Callable[[Entry], str]:
     if settings.format == "json":
         return render_json
     target = sys.stderr if stream is None else stream
@@ -164,7 +164,7 @@ def _renderer(settings: LogSettings, stream: Any) -> Callable[[Entry], str]:
         and os.environ.get("TERM") != "dumb"
         and bool(getattr(target, "isatty", lambda: False)())
     )
-    return lambda entry: render_pretty(entry, colours)
+    return lambda entry: render_pretty(entry, colours, stamped)
 
 
 def _configure_structlog(logs: Logs) -> None:

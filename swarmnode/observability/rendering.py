@@ -43,8 +43,9 @@ def render_json(entry: Entry) -> str:
     return json.dumps(data, default=str)
 
 
-def render_pretty(entry: Entry, colours: bool) -> str:
-    """`2026-11-20 12:00:00.123 info  event name=value`, then the traceback, indented."""
+def render_pretty(entry: Entry, colours: bool, stamped: bool = True) -> str:
+    """`2026-11-20 12:00:00.123 info  event name=value`, then the traceback, indented. stamped: False
+    leaves the time to who keeps the log."""
     time = datetime.fromtimestamp(entry.stamp).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     level = f"{entry.level:5}"
     if colours:
@@ -52,7 +53,8 @@ def render_pretty(entry: Entry, colours: bool) -> str:
     # The name of a library's logger says what the words are about; ours say it themselves.
     foreign = "." in entry.logger and not entry.logger.startswith("swarmnode")
     source = [f"[{escape(entry.logger)}]"] if foreign else []
-    line = " ".join([time, level, *source, escape(entry.event), *render_fields(entry.fields)])
+    head = [time, level] if stamped else [level]
+    line = " ".join([*head, *source, escape(entry.event), *render_fields(entry.fields)])
     if entry.exception:
         line += "".join(f"\n    {escape(part)}" for part in entry.exception.splitlines())
     return line

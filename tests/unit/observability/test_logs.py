@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -127,6 +128,18 @@ def test_a_pretty_entry_stays_on_its_line_and_moves_no_cursor(capture: Any):
     structlog.get_logger("x").info("a\nfake line\x1b[2J", path="b\rc", name="\x9b\u2028\u202e")
     assert len(captured.lines) == 1
     assert not set(captured.lines[0]) & set("\x1b\r\x9b\u2028\u202e")
+
+
+def test_who_keeps_the_log_adds_the_time(tmp_path: Path):
+    stream = io.StringIO()
+    logs = set_up_logs(LogSettings(), stream=stream, twisted=False)
+    structlog.get_logger("x").info("hello")
+    logs.close()
+    assert stream.getvalue() == "info  hello\n"
+    logs = set_up_logs(LogSettings(file=tmp_path / "log"), stream=stream, twisted=False)
+    structlog.get_logger("x").info("hello")
+    logs.close()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d .* info  hello\n", (tmp_path / "log").read_text())
 
 
 def test_a_librarys_words_come_with_its_name(capture: Any):
