@@ -15,7 +15,15 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 
 from guide_recipe.asking import ENGINES, Ask  # noqa: E402
-from guide_recipe.measuring import Answered, never_drawn, outside, paraphrases, plain_questions, put  # noqa: E402
+from guide_recipe.measuring import (  # noqa: E402
+    Answered,
+    mistyped_questions,
+    never_drawn,
+    outside,
+    paraphrases,
+    plain_questions,
+    put,
+)
 from guide_recipe.texts import DATA, UNKNOWN  # noqa: E402
 
 TARGET = HERE.parent.parent / "swarmnode" / "inference" / "guide" / "guide.gguf"
@@ -23,11 +31,13 @@ TARGET = HERE.parent.parent / "swarmnode" / "inference" / "guide" / "guide.gguf"
 
 def figures(ask: Ask, folder: Path) -> tuple[dict[str, str], list[Answered]]:
     """All figures of an evaluation folder, and what was answered wrongly."""
-    plain, asked, strange = (put(ask, qs) for qs in (plain_questions(), paraphrases(folder), outside(folder)))
-    wrong = [one for one in plain + asked + strange if not one.right]
+    plain, mistyped = put(ask, plain_questions()), put(ask, mistyped_questions())
+    asked, strange = put(ask, paraphrases(folder)), put(ask, outside(folder))
+    wrong = [one for one in plain + mistyped + asked + strange if not one.right]
     known = [one for one in wrong if one.asked.name != UNKNOWN]
     found = {
         "plain questions, verbatim": _share(plain),
+        "the same with a typing error each": _share(mistyped),
         "paraphrases answered rightly": _share(asked),
         "of those never drawn in training": _share(never_drawn(asked)),
         "outside questions refused": _share(strange),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import log2
 from pathlib import Path
 from random import Random
 
-from guide_recipe.grammar import Sequence, draw, parse
+from guide_recipe.grammar import Choice, Sequence, draw, matcher, parse
 from guide_recipe.noise import noisy
 from guide_recipe.normal_form import normalise
 from guide_recipe.texts import DATA, UNKNOWN, read_entries, read_phrasings, read_words, unknown_answer
 
 UNKNOWN_SHARE = 0.22
-NEAR_MISS_SHARE = 0.15
+NEAR_MISS_SHARE = 0.22
 PLAIN_SHARE = 0.06
 #: Entries that are asked more often, and have more ways to be asked, are drawn more often.
 WEIGHTS = {"realmodel": 2.0, "who": 2.0, "hello": 1.5, "what": 1.5, "start": 1.5, "install": 1.5}
@@ -27,6 +28,7 @@ class Corpus:
         self.phrasings = read_phrasings(folder)
         self.software = parse("$software|$invented", read_words(folder))
         self._check()
+        self._phrasing_weights = {n: [_weight(o) for o in options] for n, options in self.phrasings.items()}
         self._weights = [WEIGHTS.get(entry.name, 1.0) for entry in self.entries]
 
     def _check(self) -> None:
@@ -35,6 +37,9 @@ class Corpus:
             raise ValueError("phrasings of unknown entries: " + ", ".join(strange))
         if missing := sorted(names - set(self.phrasings)):
             raise ValueError("entries without phrasings: " + ", ".join(missing))
+        for name, options in self.phrasings.items():
+            if matcher(Choice(options)).fullmatch(""):
+                raise ValueError(f"a phrasing of {name} can be empty")
 
     def answers(self) -> list[str]:
         return [entry.answer for entry in self.entries] + [self.unknown]
@@ -74,3 +79,8 @@ class Corpus:
         for answer in self.answers():
             for _ in range(max(1, count // 2000)):
                 yield answer
+
+
+def _weight(phrasing: Sequence) -> float:
+    """One that stands for many texts is drawn more often, but far less often than they are more."""
+    return 1 + log2(phrasing.count()) / 2

@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from random import Random
 
 _PIECES = re.compile(r"\$[a-z_]+|[()|]|[^$()|]+")
 _SPACES = re.compile(r"\s+")
+#: How many invented words are keys hit at random; the others can be pronounced.
+KEYBOARD_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,9 @@ class Word:
 
     def draw(self, rng: Random) -> str:
         return self.text
+
+    def count(self) -> int:
+        return 1
 
     def pattern(self) -> str:
         return re.escape(_SPACES.sub("", self.text))
@@ -37,6 +43,10 @@ class Choice:
     def draw(self, rng: Random) -> str:
         return rng.choice(self.options).draw(rng)
 
+    def count(self) -> int:
+        """How many texts it stands for."""
+        return sum(option.count() for option in self.options)
+
     def pattern(self) -> str:
         return "(?:" + "|".join(option.pattern() for option in self.options) + ")"
 
@@ -46,11 +56,16 @@ class Invented:
     """A word that exists in no language: stands for the names that nobody can list."""
 
     def draw(self, rng: Random) -> str:
+        if rng.random() < KEYBOARD_SHARE:
+            return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 7)))
         syllables = rng.randint(2, 3)
         return "".join(
             rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiou") + rng.choice(("", "", "n", "r", "x", "t"))
             for _ in range(syllables)
         )
+
+    def count(self) -> int:
+        return 1
 
     def pattern(self) -> str:
         return "(?!)"  # no text that means something is drawn on purpose
@@ -64,6 +79,9 @@ class Sequence:
 
     def draw(self, rng: Random) -> str:
         return "".join(part.draw(rng) for part in self.parts)
+
+    def count(self) -> int:
+        return prod(part.count() for part in self.parts)
 
     def pattern(self) -> str:
         return "".join(part.pattern() for part in self.parts)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from guide_recipe.asking import Ask
 from guide_recipe.grammar import Choice, matcher, without_spaces
+from guide_recipe.noise import typing_error
 from guide_recipe.normal_form import normalise
 from guide_recipe.texts import (
     UNKNOWN,
@@ -18,6 +20,8 @@ from guide_recipe.texts import (
     read_phrasings,
     unknown_answer,
 )
+
+TYPING_SEED = 5
 
 
 class Drawable:
@@ -52,6 +56,12 @@ class Answered:
 
 def plain_questions() -> list[Asked]:
     return [Asked(entry.name, entry.question, True) for entry in read_entries()]
+
+
+def mistyped_questions() -> list[Asked]:
+    """The plain questions with a typing error each."""
+    rng = Random(TYPING_SEED)
+    return [Asked(one.name, typing_error(one.text, rng), True) for one in plain_questions()]
 
 
 def paraphrases(folder: Path) -> list[Asked]:
