@@ -122,7 +122,11 @@ def _mapped(out: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.flo
     try:
         return np.lib.format.open_memmap(out, mode="w+", dtype=np.float32, shape=shape)
     except OSError as error:
-        raise Refused(f"{out} cannot be written: {error.strerror or error}", code="bad_output") from error
+        raise Refused(
+            f"{out} cannot be written: {error.strerror or error}",
+            code="bad_output",
+            hint="Name a file in a directory that is there and yours with --out.",
+        ) from error
 
 
 def _report(stages: list[NumpyStage], shape: tuple[int, int], out: str) -> dict[str, Any]:

@@ -108,7 +108,8 @@ def _monotonic_reactor() -> Any:
 
 
 def _in_reactor(reactor: Any, work: Any) -> Any:
-    """Run the reactor until the Deferred of `work()` fires; its result, or its error raised."""
+    """Run the reactor until the Deferred of `work()` fires; its result, or its error raised. Ctrl-C raises
+    `KeyboardInterrupt`, as everywhere."""
     results: list[Any] = []
 
     def begin() -> None:
@@ -117,7 +118,7 @@ def _in_reactor(reactor: Any, work: Any) -> Any:
     reactor.callWhenRunning(begin)
     reactor.run()
     if not results:
-        raise Refused("Interrupted", code="interrupted")
+        raise KeyboardInterrupt  # the reactor took the signal and ended
     failure = getattr(results[0], "value", None)
     if isinstance(failure, BaseException):
         raise failure

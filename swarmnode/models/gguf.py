@@ -182,7 +182,7 @@ def _map(path: Path) -> mmap.mmap:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise BadModelFile(path, f"cannot be read: {reason}") from error
+        raise BadModelFile(path, f"cannot be read: {reason}", f"Check the path {path}.") from error
 
 
 def _preamble(cursor: Cursor) -> tuple[int, int, int]:

@@ -44,12 +44,10 @@ _U64 = struct.Struct("<Q")
 class BadModelFile(Refused):
     """The file is not a GGUF that can be read; the message names the file and the fault."""
 
-    def __init__(self, path: str | os.PathLike[str], fault: str) -> None:
-        super().__init__(
-            f"{Path(path).name}: {fault}",
-            code="bad_model_file",
-            hint="Download the file again, or check that it is a complete GGUF (version 2 or 3).",
-        )
+    HINT = "Download the file again, or check that it is a complete GGUF (version 2 or 3)."
+
+    def __init__(self, path: str | os.PathLike[str], fault: str, hint: str = HINT) -> None:
+        super().__init__(f"{Path(path).name}: {fault}", code="bad_model_file", hint=hint)
 
 
 class Cursor:

@@ -25,8 +25,9 @@ def make_private_directory(path: Path) -> None:
     try:
         path.mkdir(mode=OWNER_ONLY_DIRECTORY, parents=True, exist_ok=True)
     except OSError as error:
+        reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror or error
         raise Refused(
-            f"The directory {path} cannot be used: {error.strerror or error}",
+            f"The directory {path} cannot be used: {reason}",
             code="data_dir_unusable",
             hint="Choose another one with --data-dir, or give yourself the right to write there.",
         ) from error

@@ -244,3 +244,24 @@ def test_ctrl_c_ends_a_command_quietly(node: StandIn, home: Path) -> None:
     out, err = bench.communicate(timeout=PATIENCE_SECONDS)
     assert (bench.returncode, out) == (130, b"")
     assert b"Traceback" not in err
+
+
+def test_ctrl_c_ends_a_split_quietly() -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "swarmnode",
+        "test-split",
+        "--kill",
+        "both",
+        "--max-tokens",
+        "4096",
+        "--json",
+    ]
+    check = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert check.stderr is not None
+    check.stderr.readline()  # its first worker starts
+    check.send_signal(signal.SIGINT)
+    out, err = check.communicate(timeout=PATIENCE_SECONDS)
+    assert (check.returncode, out) == (130, b"")
+    assert b"Traceback" not in err

@@ -273,3 +273,9 @@ def test_a_split_file_under_another_name(tmp_path: Path) -> None:
 def test_of_many_names_the_first_parts_stand_for_models() -> None:
     names = ["a.gguf", "m-00001-of-00002.gguf", "m-00002-of-00002.gguf"]
     assert first_parts(names) == names[:2]
+
+
+def test_a_file_that_is_not_there_is_not_to_be_downloaded_again(tmp_path: Path) -> None:
+    with pytest.raises(BadModelFile, match="gone.gguf: cannot be read: No such file") as caught:
+        GgufFile(tmp_path / "gone.gguf")
+    assert caught.value.hint == f"Check the path {tmp_path / 'gone.gguf'}."
