@@ -183,6 +183,22 @@ suite("chat", () => {
       assert.deepEqual(sent, ["Two?", "So.", "Three?"], "the guide is small and gets the last exchange only");
     }));
 
+  test("while nothing comes the page says what the node is at", () =>
+    withPage({}, async ({ page }) => {
+      const model = await page.getByLabel("Model").inputValue();
+      const loaded = (state) => answerWith(page, "/v1/status", 200, { loaded_models: [{ id: model, state }] });
+      await controlStream(page);
+      await loaded("starting");
+      await ask(page, "Hello");
+      await shows(page.locator(".waiting-reason"), `Loading ${model}`);
+      await shows(page.locator("#announcer"), `Loading ${model}`);
+      await picture(page, "loading");
+      await loaded("ready");
+      await shows(page.locator(".waiting-reason"), "Reading your message");
+      await answer(page, "Hi.");
+      assert.equal(await page.locator(".waiting").isVisible(), false);
+    }));
+
   test("the picker's model is the one that is asked, and stays chosen", () =>
     withPage({ before: twoModels }, async ({ page }) => {
       await controlStream(page);

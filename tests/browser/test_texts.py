@@ -22,6 +22,7 @@ COMPOSED = [
     r"node\.(active|addresses|peer_id|peers|uptime|version|ready|starting|unreachable)",
     r"settings\.\w+(_hint)?",
     r"theme\.(dark|light)",
+    r"wait\.queued\.(one|other)",
 ]
 
 

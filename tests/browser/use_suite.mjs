@@ -152,6 +152,29 @@ suite("use", () => {
       await finish(page);
     }));
 
+  test("what grows between two frames does not stop the following", () =>
+    withPage({}, async ({ page }) => {
+      await controlStream(page);
+      await ask(page, "Long?");
+      const atEnd = await page.evaluate(() => new Promise((done) => {
+        const grow = (height) => {
+          const block = document.createElement("div");
+          block.style.height = height;
+          document.querySelector("#thread").append(block);
+        };
+        const scroller = document.querySelector("#scroller");
+        const left = () => scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
+        const later = (frames, call) => requestAnimationFrame(() => (frames ? later(frames - 1, call) : call()));
+        requestAnimationFrame(() => {
+          grow("2000px");
+          setTimeout(() => { grow("300px"); later(3, () => done(left() < 2)); });
+        });
+      }));
+      assert.equal(atEnd, true);
+      assert.equal(await page.locator("#jump").isVisible(), false);
+      await finish(page);
+    }));
+
   test("answers and code can be copied", () =>
     withPage({ permissions: ["clipboard-read", "clipboard-write"] }, async ({ page }) => {
       await controlStream(page);

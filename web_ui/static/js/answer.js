@@ -4,6 +4,8 @@
 
 import { complete } from "./completion.js";
 
+const SHORTEST_MS = 250;
+
 /**
  * Fill `message` from a streamed completion, calling `grown()` after each event. Never raises: a fault is
  * in `message.error`, a stop in `message.stopped`. Times come from `now()`, in milliseconds.
@@ -33,10 +35,13 @@ function take(event, message, clock, time) {
   else message[event.type] = event[event.type];
 }
 
-/** Speed counts the tokens after the first one, so that the wait for the prompt stays out of it. */
+/**
+ * Speed counts the tokens after the first one, so that the wait for the prompt stays out of it. An answer that
+ * is there at once is too short to measure by when its pieces arrived.
+ */
 function measure(message, { began, first, last }) {
   if (first === null) return;
   message.firstMs = Math.round(first - began);
   const tokens = message.usage?.completion_tokens ?? 0;
-  if (tokens > 1 && last > first) message.speed = ((tokens - 1) * 1000) / (last - first);
+  if (tokens > 1 && last - first >= SHORTEST_MS) message.speed = ((tokens - 1) * 1000) / (last - first);
 }

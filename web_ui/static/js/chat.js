@@ -7,6 +7,7 @@ import { t } from "./i18n.js";
 import { AnswerView, questionView } from "./message_view.js";
 import { notice } from "./notice.js";
 import { samplingFields, systemPrompt } from "./settings.js";
+import { explainWait } from "./waiting.js";
 
 /** The guide is small: it gets its last question and answer and the new question, no more. */
 const GUIDE_MESSAGES = 3;
@@ -88,7 +89,12 @@ export class Chat {
     conversation.messages.push(message);
     this.#save(conversation);
     const view = this.#begin(message);
-    await runAnswer(this.api, request, message, stopper.signal, () => view.grow());
+    const stopExplaining = explainWait(this.api, model.id, (text) => view.explain(text));
+    await runAnswer(this.api, request, message, stopper.signal, () => {
+      if (message.content || message.thinking) stopExplaining();
+      view.grow();
+    });
+    stopExplaining();
     this.#running = null;
     this.busy(false);
     if (this.conversations.holds(conversation.id)) this.#save(conversation);

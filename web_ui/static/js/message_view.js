@@ -29,7 +29,8 @@ export class AnswerView {
     const summary = el("summary", { text: t("answer.thinking") });
     this.thoughts = el("details", { class: "thinking", hidden: true }, summary, this.thinking);
     this.body = el("div", { class: "prose" });
-    this.waiting = el("div", { class: "waiting", "aria-hidden": "true" }, el("i"), el("i"), el("i"));
+    this.reason = el("span", { class: "waiting-reason" });
+    this.waiting = el("div", { class: "waiting", "aria-hidden": "true" }, el("i"), el("i"), el("i"), this.reason);
     this.tail = el("div", { class: "answer-tail" });
     const parts = [this.head, this.thoughts, this.body, this.waiting, this.tail];
     this.node = el("article", { class: "message answer" }, ...parts);
@@ -45,6 +46,11 @@ export class AnswerView {
       this.#shown = false;
       if (!this.message.done) this.#text();
     });
+  }
+
+  /** Say beside the dots what is being waited for. */
+  explain(text) {
+    this.reason.textContent = text;
   }
 
   /** Show the complete message with its counts, buttons, notes and errors. */

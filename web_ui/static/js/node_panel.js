@@ -51,8 +51,9 @@ function showStatus(status, { value, peerId, models, unusable }) {
   changeList(unusable, problems, ([name, problem]) => el("li", { text: t("node.problem", { name, problem }) }));
 }
 
-/** A loaded model with the memory it holds, where that is known. */
-function loadedWords({ id, resident_bytes: bytes }) {
+/** A loaded model with the memory it holds, where that is known, or that it is not there yet. */
+function loadedWords({ id, state, resident_bytes: bytes }) {
+  if (state === "starting") return t("node.loading", { model: id });
   return bytes ? t("node.loaded", { model: id, megabytes: number(bytes / 1e6) }) : id;
 }
 
