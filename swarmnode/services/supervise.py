@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.python.failure import Failure
 
+#: All parts together get so long to stop, and each at least a moment.
 STOP_SECONDS = 4.5
+LEAST_STOP_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +114,14 @@ class Supervisor(Service):
 
     @inlineCallbacks
     def _stop_all(self) -> Any:
+        end = self._clock.seconds() + STOP_SECONDS
         for part in reversed(self._parts):
+            left = max(LEAST_STOP_SECONDS, end - self._clock.seconds())
             try:
-                yield self._bounded(maybeDeferred(part.stop), part.name)
+                yield maybeDeferred(part.stop).addTimeout(left, self._clock)
             except Exception as error:
                 self._log.error(
                     "part did not stop well", part=part.name, reason=str(error) or type(error).__name__
                 )
             self._up[part.name] = False
         self._log.info("stopped")
-
-    def _bounded(self, stopping: Deferred[Any], name: str) -> Deferred[Any]:
-        return stopping.addTimeout(STOP_SECONDS, self._clock)
-
-
-def gather(deferreds: Sequence[Deferred[Any]]) -> Deferred[Any]:
-    """Fires when all have fired, whatever their results."""
-    return DeferredList(list(deferreds), consumeErrors=True)

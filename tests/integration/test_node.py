@@ -348,6 +348,7 @@ def test_a_default_model_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(480)
 def test_fifty_starts_and_stops_leave_nothing(tmp_path: Path) -> None:
     def sockets() -> int:
         return sum(1 for line in Path("/proc/net/unix").read_text().splitlines()[1:] if "swarmnode" in line)

@@ -113,6 +113,16 @@ def test_a_part_that_hangs_while_stopping_is_left_behind() -> None:
     assert stage.seen[-1] == "-a"
 
 
+def test_all_parts_together_have_one_deadline() -> None:
+    stage = Stage()
+    hanging = [stage.part(name, stop=Deferred) for name in "abc"]
+    supervisor = stage.run(*hanging)
+    done: list[Any] = []
+    supervisor.stopService().addCallback(done.append)
+    stage.clock.pump([0.05] * 101)
+    assert done
+
+
 def test_a_part_that_fails_to_stop_does_not_keep_the_others() -> None:
     stage = Stage()
     supervisor = stage.run(stage.part("a"), stage.part("b", stop=lambda: fail(ValueError("stuck"))))
