@@ -7,7 +7,7 @@ ARGS   ?=
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help setup run test test-unit test-lint test-docs test-integration test-interop test-clients \
-        test-browser test-swarm nightly docs guide-model bench dist clean
+        test-browser nightly docs docs-reference guide-model bench dist clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -58,6 +58,11 @@ test-browser: $(STAMP) ## the page in a real Chromium
 
 nightly: $(STAMP) ## everything, long
 	$(MAKE) test test-interop test-clients test-browser
+
+docs-reference: $(STAMP) ## write the generated pages of docs/reference again
+	$(BIN)/swarmnode config reference >docs/reference/configuration.md
+	$(BIN)/swarmnode config reference --commands >docs/reference/cli.md
+	$(BIN)/python -m swarmnode.api.openai_tables >docs/reference/openai-fields.md
 
 docs: $(STAMP) ## build the documentation into build/site
 	$(BIN)/mkdocs build --strict --site-dir build/site

@@ -42,7 +42,7 @@ class Options(usage.Options):
         self["set"].append(assignment)
 
     def opt_verbose(self) -> None:
-        """say more: -v info, -vv debug, -vvv everything"""
+        """say more: -vv debug, -vvv everything (-v is info, the default)"""
         self["verbose"] += 1
 
     opt_v = opt_verbose

@@ -22,7 +22,11 @@ class Parser(ArgumentParser):
 def add_verbosity(parser: ArgumentParser) -> None:
     """-v, -vv, -vvv."""
     parser.add_argument(
-        "-v", "--verbose", action="count", default=0, help="say more: -v info, -vv debug, -vvv everything"
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="say more: -vv debug, -vvv everything (-v is info, the default)",
     )
 
 

@@ -95,8 +95,8 @@ def _state(model: dict[str, Any] | None) -> str:
     parts = [words.get(model.get("state", ""), "loaded")]
     if model.get("resident_bytes"):
         parts.append(f"{model['resident_bytes'] / (1 << 20):.0f} MB")
-    if model.get("active_requests"):
-        parts.append(f"{model['active_requests']} requests")
+    if active := model.get("active_requests"):
+        parts.append(f"{active} request{'s' * (active > 1)}")
     elif model.get("state") == "ready":
         parts.append(f"idle for {_duration(model.get('idle_seconds'))}")
     return ", ".join(parts)

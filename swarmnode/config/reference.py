@@ -43,9 +43,10 @@ PROVIDERS = """\
 
 ## Keys of cloud providers
 
-These have names of their own, in the environment, else in a file `.env` in the data directory, else in one in
-the working directory. The file never overrides the environment. A line of it is `NAME=value`, with or without
-`export` before and quotes around; nothing is substituted.
+No provider is built in yet; plug-ins that bring one ask for its key here. These have names of their own, in
+the environment, else in a file `.env` in the data directory, else in one in the working directory. The file
+never overrides the environment. A line of it is `NAME=value`, with or without `export` before and quotes
+around; nothing is substituted.
 
 | Provider | Variables |
 |---|---|

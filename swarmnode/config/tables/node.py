@@ -59,7 +59,7 @@ KEYS = (
     Key("logging", "format", Choice(("pretty", "json")), "pretty",
         "Lines for people, or one JSON object a line."),
     Key("logging", "file", Optional(FilePath()), None,
-        "Also write logs to this file (rotated). none: standard error only."),
+        "Write the log to this file instead of standard error; it is turned over at 10 MB."),
     Key("ui", "open_browser_on_start", ON_OFF, True, "Open the page in the browser when the node is ready."),
     Key("ui", "theme", Choice(("dark", "light")), "dark", "Colours of the page."),
     Key("api", "listen_address", Address(), "127.0.0.1",
