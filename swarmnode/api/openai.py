@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from swarmnode.api.body import parse_object
+from swarmnode.api.body import BodyReader
 from swarmnode.api.openai_completions import CompletionAnswer, CompletionStream
 from swarmnode.api.openai_events import AnswerMeta, ChatAnswer, ChatStream
 from swarmnode.api.openai_fields import Call, chat_call, completion_call
@@ -27,9 +27,12 @@ PROMPT_FIELDS = ("messages", "prompt")
 class OpenAiRoutes:
     """core: `IResponseCore`."""
 
-    def __init__(self, core: Any, clock: Any, settings: ApiSettings, serving: ServingSettings) -> None:
+    def __init__(
+        self, core: Any, clock: Any, settings: ApiSettings, serving: ServingSettings, bodies: BodyReader
+    ) -> None:
         self._core = core
         self._clock = clock
+        self._bodies = bodies
         self._settings = settings
         self._serving = serving
 
@@ -42,17 +45,21 @@ class OpenAiRoutes:
     def chat(self, request: Any) -> Deferred[Any]:
         """CreateChatCompletion."""
         answer_id = f"chatcmpl-{request.request_id}"
-        call = chat_call(parse_object(request.take_body()), answer_id, self._serving)
-        meta = _meta(call, answer_id)
-        if call.stream:
-            return self._stream(request, call, ChatStream(meta), "messages")
-        return self._collect(request, call, ChatAnswer(meta), "messages")
+        reading = self._bodies.read(request, lambda body: chat_call(body, answer_id, self._serving))
+        return reading.addCallback(lambda call: self._chat(request, call, _meta(call, answer_id)))
 
     def complete(self, request: Any) -> Deferred[Any]:
         """CreateCompletion."""
         answer_id = f"cmpl-{request.request_id}"
-        call = completion_call(parse_object(request.take_body()), answer_id, self._serving)
-        meta = _meta(call, answer_id)
+        reading = self._bodies.read(request, lambda body: completion_call(body, answer_id, self._serving))
+        return reading.addCallback(lambda call: self._complete(request, call, _meta(call, answer_id)))
+
+    def _chat(self, request: Any, call: Call, meta: AnswerMeta) -> Deferred[Any]:
+        if call.stream:
+            return self._stream(request, call, ChatStream(meta), "messages")
+        return self._collect(request, call, ChatAnswer(meta), "messages")
+
+    def _complete(self, request: Any, call: Call, meta: AnswerMeta) -> Deferred[Any]:
         echoes = tuple(text for text in call.echoes for _ in range(call.requests[0].n))
         if call.stream:
             return self._stream(request, call, CompletionStream(meta, echoes), "prompt")
