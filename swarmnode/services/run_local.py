@@ -9,7 +9,7 @@ from zope.interface import implementer
 from swarmnode.interfaces.generation import IGenerator
 from swarmnode.values.cards import ModelCard
 from swarmnode.values.errors import Refused
-from swarmnode.values.generation import Failed, GenerationRequest
+from swarmnode.values.generation import Failed, GenerationRequest, TokenIds
 
 
 @implementer(IGenerator)
@@ -28,9 +28,15 @@ class LocalModels:
     def generate(self, request: GenerationRequest, sink: Any) -> Any:
         card = next((card for card in self.cards() if card.label == request.model), None)
         if card is None:
-            return _refuse(sink, f"The model {request.model!r} is gone from this node", "model_not_found")
+            return _refuse(
+                sink, _unusable(f"The model {request.model!r} is gone from this node", "model_not_found")
+            )
         if card.problem:
-            return _refuse(sink, card.problem, "model_unusable")
+            return _refuse(sink, _unusable(card.problem, "model_unusable"))
+        # A million ids need not go to the worker to be counted.
+        count = len(request.prompt.ids) if isinstance(request.prompt, TokenIds) else 0
+        if card.context_length and count >= card.context_length:
+            return _refuse(sink, _too_long(count, card.context_length))
         return self._pool.generate(card, request, sink)
 
 
@@ -44,7 +50,20 @@ class _Nothing:
     def cancel(self) -> None: ...
 
 
-def _refuse(sink: Any, message: str, code: str) -> _Nothing:
-    hint = "GET /v1/models lists the models that can be asked for."
-    sink.event(Failed(Refused(message, code=code, hint=hint, param="model")))
+def _refuse(sink: Any, error: Refused) -> _Nothing:
+    sink.event(Failed(error))
     return _Nothing()
+
+
+def _unusable(message: str, code: str) -> Refused:
+    hint = "GET /v1/models lists the models that can be asked for."
+    return Refused(message, code=code, hint=hint, param="model")
+
+
+def _too_long(count: int, context: int) -> Refused:
+    return Refused(
+        f"The prompt has {count} tokens, but the context holds {context} with the answer",
+        code="context_length_exceeded",
+        hint="Send a shorter prompt, or use a model with a longer context.",
+        param="prompt",
+    )
