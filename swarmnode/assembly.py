@@ -6,6 +6,8 @@ APIs, and the supervisor that starts and stops them in order.
 
 from __future__ import annotations
 
+import gc
+import sys
 import time
 import webbrowser
 from collections.abc import Callable
@@ -22,10 +24,12 @@ from twisted.internet.threads import deferToThread
 
 from swarmnode import __version__
 from swarmnode.api.assets import page_directory
+from swarmnode.api.channel import MAX_CONNECTIONS
 from swarmnode.api.site import make_site
 from swarmnode.config import Config, ProviderKeys, later_warnings, node_settings
 from swarmnode.models.facts import read_facts
 from swarmnode.models.gguf import GgufFile
+from swarmnode.network.descriptors import connections_within, raise_limit
 from swarmnode.network.listening import ReservedPort
 from swarmnode.observability.logs import diag, hide, set_up_logs
 from swarmnode.observability.machine import MachineFacts, machine_facts
@@ -55,6 +59,8 @@ from swarmnode.workers.pool import WorkerPool
 #: In the data directory; users put model files there.
 MODELS_FOLDER = "models"
 RESCAN_SECONDS = 15.0
+#: How long a thread that computes keeps the others waiting (5 ms in Python, each time).
+SWITCH_SECONDS = 0.001
 #: What scripted models do (`inference.scripted_models`); any other name echoes.
 SCRIPTS: dict[str, dict[str, Any]] = {
     "steady": {"echo": True, "tokens_per_second": 20},
@@ -182,6 +188,8 @@ def build(
         page_directory(),
         serving=settings.serving,
         on_request=metrics.http_request,
+        defer=deferToThread,
+        connections=connections_within(raise_limit(), MAX_CONNECTIONS),
     )
 
     rescans = LoopingCall(_logged(catalog.rescan, log, "looking for models"))
@@ -202,6 +210,7 @@ def build(
         reactor,
     )
     supervisor.setServiceParent(node)
+    _keep_responsive()
     log.info(
         "node",
         version=__version__,
@@ -230,6 +239,14 @@ def _reactor() -> Any:
 
     reactor.seconds = time.monotonic  # type: ignore[method-assign,misc]
     return reactor
+
+
+def _keep_responsive() -> None:
+    """Let neither threads nor the garbage collector hold up the reactor."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # What is there now stays: a full collection need not look at it again, and takes 1 ms, not 50.
+    gc.collect()
+    gc.freeze()
 
 
 def _stop(node: Node, reactor: Any, log: Any, code: int, reason: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from swarmnode.api.auth import PAGE_KEY_PATH, PageNonces
-from swarmnode.api.replies import reply_json
+from swarmnode.api.replies import header_text, reply_json
 from swarmnode.api.routing import Router
 from swarmnode.values.errors import Refused
 
@@ -43,7 +43,7 @@ class AdminRoutes:
     def page_key(self, request: Any) -> bytes:
         """The key for a page of ours, against the nonce that the page was served with."""
         _require_direct(request)
-        nonce = request.getHeader("x-page-nonce") or ""
+        nonce = header_text(request, b"x-page-nonce")
         if not self._nonces.redeem(nonce, self._clock.seconds()):
             raise Refused(
                 "The page's nonce is missing, used or older than a minute",

@@ -16,8 +16,12 @@ from twisted.web.http_headers import Headers
 
 from swarmnode.values.errors import Refused
 
-_PROXY_HEADERS = (b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip")
-_PROXY_PREFIX = b"x-forwarded"
+_PROXY_HEADERS = (b"via", b"x-real-ip", b"cf-connecting-ip", b"x-envoy-external-address")
+#: In the name of every header with which a proxy says whom it speaks for: `X-Forwarded-For`, `Forwarded`,
+#: `X-Original-Forwarded-For`, `X-Client-IP`, `True-Client-IP`, `Fastly-Client-IP`, `X-Cluster-Client-IP`.
+_PROXY_WORDS = (b"forwarded", b"client-ip")
+#: Digits of the largest port.
+MAX_PORT_DIGITS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +45,24 @@ class Caller:
 
 
 def caller_of(request: Request) -> Caller:
-    """Judge a request. Raises `Refused` when it has more than one `Host`."""
-    host = _host_of(request.requestHeaders)
+    """Judge a request. Raises `Refused` when it has not exactly one `Host` (RFC 9112, 3.2)."""
+    old = request.clientproto == b"HTTP/1.0"
+    host = _host_of(request.requestHeaders, needed=not old)
     peer = getattr(request.getClientAddress(), "host", "") or ""
     ours = request.getHost()
-    return judge(
-        peer, request.requestHeaders, host, getattr(ours, "port", 0) or 0, getattr(ours, "host", "") or ""
-    )
+    port, address = getattr(ours, "port", 0) or 0, getattr(ours, "host", "") or ""
+    return judge(peer, request.requestHeaders, host, port, address, old=old)
 
 
-def judge(peer: str, headers: Headers, host: str, port: int, address: str = "") -> Caller:
-    """The same from plain values: the peer's address, our own address and port of the connection."""
-    proxied = any(_from_proxy(name) for name, _ in headers.getAllRawHeaders())
+def judge(
+    peer: str, headers: Headers, host: str, port: int, address: str = "", *, old: bool = False
+) -> Caller:
+    """The same from plain values: the peer's address, our own address and port of the connection.
+
+    old: it speaks HTTP/1.0. No browser does; a proxy may that says nothing else of itself and calls us by
+    our own name (nginx, as it comes).
+    """
+    proxied = old or any(_from_proxy(name) for name, _ in headers.getAllRawHeaders())
     here = is_loopback(peer)
     name, host_port = split_host(host)
     ours = host_port >= 0 and (_names_loopback(name) or (here and bool(address) and name == address))
@@ -84,7 +94,12 @@ def split_host(host: str) -> tuple[str, int]:
         name, port = name.lstrip("["), rest.removeprefix(":")
     else:
         name, _, port = host.partition(":")
-    return name.lower().removesuffix("."), int(port) if port.isdecimal() else (80 if not port else -1)
+    return name.lower().removesuffix("."), _port_number(port) if port else 80
+
+
+def _port_number(port: str) -> int:
+    usable = port.isascii() and port.isdecimal() and len(port) <= MAX_PORT_DIGITS
+    return int(port) if usable else -1
 
 
 def _names_loopback(name: str) -> bool:
@@ -92,8 +107,8 @@ def _names_loopback(name: str) -> bool:
 
 
 def _from_proxy(name: bytes) -> bool:
-    lower = name.lower()
-    return lower in _PROXY_HEADERS or lower.startswith(_PROXY_PREFIX)
+    lower = name.lower().replace(b"_", b"-")  # some servers take both for the same
+    return lower in _PROXY_HEADERS or any(word in lower for word in _PROXY_WORDS)
 
 
 def _reported(headers: Headers) -> str | None:
@@ -122,8 +137,10 @@ def _authority(origin: bytes) -> str | None:
     return parts.netloc.lower() if parts.scheme in ("http", "https") and parts.netloc else None
 
 
-def _host_of(headers: Headers) -> str:
+def _host_of(headers: Headers, *, needed: bool) -> str:
     hosts = headers.getRawHeaders(b"host", [])
+    if needed and not hosts:
+        raise Refused("The request has no Host header", code="bad_host")
     if len(hosts) > 1:
         raise Refused("The request has more than one Host header", code="bad_host")
     return hosts[0].decode("latin-1").strip() if hosts else ""

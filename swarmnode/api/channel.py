@@ -36,6 +36,8 @@ MAX_BODIES_BYTES = 256 << 20
 #: What is read and thrown away after a refusal, so that the client can finish sending and read it.
 MAX_DRAINED_BYTES = 64 << 20
 REQUEST_ID_BYTES = 12
+#: Of a `Content-Length`: more than any file system holds.
+MAX_LENGTH_DIGITS = 20
 
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES = 60, 10, 3
 
@@ -48,16 +50,19 @@ class ApiChannel(HTTPChannel):
     MAX_LENGTH = MAX_HEADER_BYTES
     site: Any
     transport: Any
+    #: Since when it waits for a whole request; bytes that make none do not count.
+    waiting_since = 0.0
     _arriving = False
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        self.waiting_since = self.site.reactor.seconds()
         if ITCPTransport.providedBy(self.transport):
             keep_alive(self.transport)
 
     def connectionLost(self, reason: Any = None) -> None:
         super().connectionLost(reason)
-        self.site.connection_ended()
+        self.site.connection_ended(self)
 
     def dataReceived(self, data: bytes) -> None:
         """The time for a request runs from its first byte, whatever arrives between."""
@@ -69,6 +74,21 @@ class ApiChannel(HTTPChannel):
     def allContentReceived(self) -> None:
         self._arriving = False
         super().allContentReceived()
+
+    def requestDone(self, request: Any) -> None:
+        self.waiting_since = self.site.reactor.seconds()
+        super().requestDone(request)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        return bool(self._handlingRequest)
+
+    def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:
+        """Python refuses to read an integer of thousands of digits: no length is that long."""
+        if header == b"Content-Length" and len(data) > MAX_LENGTH_DIGITS:
+            return bool(self._failChooseTransferDecoder())
+        return bool(super()._maybeChooseTransferDecoder(header, data))
 
     @property
     def blocked(self) -> bool:
@@ -90,7 +110,7 @@ class ApiChannel(HTTPChannel):
 
 
 class ApiRequest(Request):
-    """A request whose body is held in memory, within bounds, until `take_body`.
+    """A request whose body is held in memory, within bounds, until `forget_body`.
 
     request_id: of this request, for headers and logs. route: the route that answers it.
     """
@@ -126,12 +146,15 @@ class ApiRequest(Request):
         else:
             super().requestReceived(command, path, version)
 
-    def take_body(self) -> bytes:
-        """The whole body, once: what was held of it is given back."""
-        body: bytes = self.content.read()
+    def body(self) -> bytes:
+        """The whole body, until it is forgotten."""
+        found: bytes = self.content.getvalue()
+        return found
+
+    def forget_body(self) -> None:
+        """The body is not needed any more: what was held of it is given back."""
         self.content = BytesIO()
         self._release()
-        return body
 
     def connectionLost(self, reason: Failure) -> None:
         self._release()

@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from swarmnode.api.replies import reply
+from swarmnode.api.replies import header_text, reply
 from swarmnode.api.routing import Router
 
 
@@ -23,5 +23,5 @@ class MetricsRoutes:
 
     def metrics(self, request: Any) -> bytes:
         """All metrics now."""
-        encode, content_type = choose_encoder(request.getHeader("accept") or "")
+        encode, content_type = choose_encoder(header_text(request, b"accept"))
         return reply(request, encode(self._registry), content_type.encode("ascii"))

@@ -36,6 +36,13 @@ def set_common_headers(request: Request, request_id: str) -> None:
     request.setHeader(b"x-request-id", request_id.encode("ascii"))
 
 
+def header_text(request: Request, name: bytes) -> str:
+    """A header of the request as text, empty when it is not there. Any bytes: Twisted's own reading as
+    text fails for what is not UTF-8."""
+    found: bytes | None = request.getHeader(name)
+    return (found or b"").decode("latin-1")
+
+
 def dump(value: Any) -> bytes:
     """JSON as UTF-8, compact. NaN and infinity are a bug of the caller and raise `ValueError`."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from klein import Klein
 from prometheus_client import CollectorRegistry
+from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 from twisted.web.http import Request
@@ -20,6 +21,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from swarmnode.api.admin import AdminRoutes
 from swarmnode.api.assets import Assets
 from swarmnode.api.auth import PageNonces
+from swarmnode.api.body import BodyReader
 from swarmnode.api.channel import MAX_CONNECTIONS, ApiChannel, ApiRequest, BodyStore
 from swarmnode.api.door import Door
 from swarmnode.api.errors import unexpected
@@ -44,13 +46,17 @@ OnRequest = Callable[[str, int], None]
 class ApiSite(Site):
     """Builds `ApiChannel`s, up to a bound; keeps no access log (the core writes a line a request).
 
+    connections: the bound. At it, a new connection replaces the one that has waited longest for a
+    request: clients that connect and say nothing keep nobody out.
     routes: all (method, rule) pairs that it answers.
     """
 
     noisy = False
     protocol = ApiChannel  # type: ignore[assignment]
 
-    def __init__(self, root: Resource, bodies: BodyStore, settings: ApiSettings, clock: Any) -> None:
+    def __init__(
+        self, root: Resource, bodies: BodyStore, settings: ApiSettings, clock: Any, connections: int
+    ) -> None:
         super().__init__(
             root,
             requestFactory=ApiRequest,
@@ -60,17 +66,28 @@ class ApiSite(Site):
         )
         self.bodies = bodies
         self.routes: tuple[tuple[str, str], ...] = ()
-        self.connections = 0
+        self._most = connections
+        self._open: set[ApiChannel] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        if self.connections >= MAX_CONNECTIONS:
+        if len(self._open) >= self._most and not self._cut_longest_waiting():
             return None
-        self.connections += 1
-        return super().buildProtocol(addr)
+        channel: Any = super().buildProtocol(addr)
+        self._open.add(channel)
+        return channel
 
-    def connection_ended(self) -> None:
+    def connection_ended(self, channel: ApiChannel) -> None:
         """A channel of ours has lost its connection."""
-        self.connections -= 1
+        self._open.discard(channel)
+
+    def _cut_longest_waiting(self) -> bool:
+        waiting = [channel for channel in self._open if not channel.busy]
+        if not waiting:
+            return False
+        longest = min(waiting, key=lambda channel: channel.waiting_since)
+        self._open.discard(longest)
+        longest.forceAbortClient()
+        return True
 
     def startFactory(self) -> None:
         """Without Twisted's access log there is no clock tick every second for its time stamps."""
@@ -130,19 +147,23 @@ def make_site(
     *,
     serving: ServingSettings | None = None,
     on_request: OnRequest | None = None,
+    defer: Callable[[Callable[[], Any]], Deferred[Any]] = execute,
+    connections: int = MAX_CONNECTIONS,
 ) -> ApiSite:
     """The site with all routes.
 
     core: `IResponseCore`; node: `INodeStatus`; keys: `IKeyRing`; page: the folder of the web page.
     serving: for the limits and defaults of `max_tokens`. on_request(route, status): told of every
-    request when it is over.
+    request when it is over. defer: runs what takes long off the reactor thread, like `deferToThread`.
+    connections: how many may be open at a time.
     """
     app = Klein()
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     router = Router(app)
     nonces = PageNonces()
-    OpenAiRoutes(core, clock, settings, serving or ServingSettings()).add_to(router)
+    reader = BodyReader(defer)
+    OpenAiRoutes(core, clock, settings, serving or ServingSettings(), reader).add_to(router)
     StatusRoutes(core, node).add_to(router)
     MetricsRoutes(registry).add_to(router)
     AdminRoutes(node, keys, nonces, clock).add_to(router)
@@ -150,7 +171,7 @@ def make_site(
     _answer_errors(app)
     bodies = BodyStore(settings.max_body_bytes, lambda key: key is not None and keys.allows(key))
     root = _Root(Door(keys, settings, clock), app.resource(), on_request)
-    site = ApiSite(root, bodies, settings, clock)
+    site = ApiSite(root, bodies, settings, clock, connections)
     site.routes = tuple(router.rules)
     return site
 

@@ -38,6 +38,8 @@ FOREIGN = [
     "127.0.0.1.evil.example:8800",
 ]
 FOREIGN += [
+    "localhost:" + "9" * 5000,
+    "localhost:٨٨٠٠",
     "[::2]:8800",
     "10.0.0.1:8800",
     "127.0.0.1:8800:evil",
@@ -73,6 +75,12 @@ PROXIES = [
     "X-Real-IP",
     "Via",
     "CF-Connecting-IP",
+    "True-Client-IP",
+    "Fastly-Client-IP",
+    "X-Cluster-Client-IP",
+    "X-Original-Forwarded-For",
+    "X-Envoy-External-Address",
+    "X_Forwarded_For",
 ]
 
 
@@ -81,6 +89,12 @@ def test_behind_a_proxy_nobody_is_local(name: str) -> None:
     found = Headers()
     found.addRawHeader(name, "192.0.2.7")
     caller = judge("127.0.0.1", found, "127.0.0.1:8800", 8800)
+    assert not caller.local
+    assert not caller.direct
+
+
+def test_a_proxy_that_says_nothing_is_known_by_its_old_http() -> None:
+    caller = judge("127.0.0.1", headers(), "127.0.0.1:8800", 8800, old=True)
     assert not caller.local
     assert not caller.direct
 

@@ -90,6 +90,14 @@ def test_a_chunked_body_over_the_cap_is_refused_when_it_gets_there(server: Harne
     assert connection.closing
 
 
+@pytest.mark.parametrize("length", [b"9" * 21, b"9" * 5000, b"-1", b"+5", b"5_0", b"0x5", b"5,5"])
+def test_a_length_that_is_none_is_refused(server: Harness, length: bytes) -> None:
+    assert refusal(server.connect(HEAD + KEY + b"Content-Length: " + length + b"\r\n\r\n")) == (
+        400,
+        "bad_http",
+    )
+
+
 def test_who_sends_on_after_a_refusal_is_cut_off(server: Harness) -> None:
     connection = server.connect(HEAD + KEY + b"Content-Length: %d\r\n\r\n" % (1 << 40))
     for _ in range(MAX_DRAINED_BYTES // len(PIECE)):

@@ -37,7 +37,7 @@ def page(tmp_path: Path) -> Path:
 
 
 class Harness:
-    def __init__(self, page: Path, **settings: Any) -> None:
+    def __init__(self, page: Path, connections: int = MAX_CONNECTIONS, **settings: Any) -> None:
         self.clock = Clock()
         self.core = FakeCore()
         self.node = FakeNode()
@@ -52,6 +52,7 @@ class Harness:
             self.clock,
             page,
             on_request=lambda route, status: self.seen.append((route, status)),
+            connections=connections,
         )
 
     def ask(
@@ -402,6 +403,28 @@ def test_looking_at_the_head_of_a_page_uses_up_no_nonces(site: Harness) -> None:
     assert trade(site, nonce).status == 200
 
 
+def test_a_nonce_of_any_bytes_is_only_wrong(site: Harness) -> None:
+    answer = site.ask("POST", "/api/admin/page-key", headers=[("X-Page-Nonce", "\xff\xfe")], key=False)
+    assert (answer.status, code(answer)) == (403, "bad_nonce")
+
+
+def test_metrics_for_an_accept_header_of_any_bytes(site: Harness) -> None:
+    assert site.ask("GET", "/metrics", headers=[("Accept", "\xff")]).status == 200
+
+
+def test_a_page_asked_for_in_old_http_holds_no_nonce(site: Harness) -> None:
+    connection = MemoryConnection(site.site)
+    connection.send(b"GET / HTTP/1.0\r\nHost: 127.0.0.1:8800\r\n\r\n")
+    assert b"<html" in connection.raw()
+    assert b'content=""' in connection.raw()
+
+
+def test_a_request_of_new_http_names_its_host(site: Harness) -> None:
+    connection = MemoryConnection(site.site)
+    connection.send(b"GET /health HTTP/1.1\r\n\r\n")
+    assert (connection.answer().status, code(connection.answer())) == (400, "bad_host")
+
+
 def test_a_nonce_is_of_no_use_elsewhere(site: Harness) -> None:
     for more in (
         {"peer": ELSEWHERE},
@@ -487,8 +510,29 @@ def test_the_key_and_the_stop_are_for_this_machine_with_the_key(site: Harness) -
     assert site.node.stopped_because
 
 
-def test_connections_are_bounded(site: Harness) -> None:
-    open_ones = [MemoryConnection(site.site) for _ in range(MAX_CONNECTIONS)]
+def test_a_new_connection_replaces_the_one_that_has_said_nothing_for_longest(page: Path) -> None:
+    site = Harness(page, connections=3)
+    first = MemoryConnection(site.site)
+    site.clock.advance(1)
+    second, third = MemoryConnection(site.site), MemoryConnection(site.site)
+    site.clock.advance(1)
+    first.request("GET", "/health")  # now `second` or `third` has waited longest
+    third.request("GET", "/health")
+    second.send(b"GET /health HTTP/1.1")  # this is no request
+    newer = MemoryConnection(site.site)
+    assert [one.aborted for one in (first, second, third)] == [False, True, False]
+    newer.request("GET", "/health")
+    assert newer.answer().status == 200
+
+
+def test_connections_are_bounded_when_all_are_busy(page: Path) -> None:
+    site = Harness(page, connections=2)
+    site.core.__init__(script=None)  # type: ignore[misc]
+    body = b'{"model": "echo", "messages": [{"role": "user", "content": "x"}]}'
+    busy = [MemoryConnection(site.site) for _ in range(2)]
+    for connection in busy:
+        connection.request("POST", "/v1/chat/completions", body, [KEY])
     assert site.site.buildProtocol(None) is None
-    open_ones[0].lose()
+    assert [one.aborted for one in busy] == [False, False]
+    busy[0].lose()
     assert site.site.buildProtocol(None) is not None
