@@ -90,7 +90,7 @@ def _models(status: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _state(model: dict[str, Any] | None) -> str:
     if model is None:
-        return "not loaded (it will be when it is asked)"
+        return "available"
     words = {"starting": "loading", "ready": "loaded", "stopping": "unloading"}
     parts = [words.get(model.get("state", ""), "loaded")]
     if model.get("resident_bytes"):

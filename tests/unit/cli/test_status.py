@@ -68,7 +68,7 @@ def test_a_ready_node_for_people(node: CannedNode, capsys: pytest.CaptureFixture
         "  models",
         "    guide   default, loaded, 29 MB, idle for 1 min 1 s",
         "    big     loading, 2 requests",
-        "    next    not loaded (it will be when it is asked)",
+        "    next    available",
         "    broken  cannot be used: broken.gguf: is not a GGUF",
     ]
 
