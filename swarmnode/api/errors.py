@@ -32,9 +32,6 @@ BY_CODE: dict[str, tuple[int, str]] = {
     "not_built_yet": (501, "not_implemented_error"),
     "queue_full": (503, _BUSY),
     "stopping": (503, _BUSY),
-    "not_ready": (503, _BUSY),
-    "timeout": (504, "timeout_error"),
-    "disk_full": (507, _SERVER),
 }
 
 BY_KIND: dict[str, tuple[int, str]] = {
