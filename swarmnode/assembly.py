@@ -31,6 +31,7 @@ from swarmnode.models.facts import read_facts
 from swarmnode.models.gguf import GgufFile
 from swarmnode.network.descriptors import connections_within, raise_limit
 from swarmnode.network.listening import ReservedPort
+from swarmnode.network.signals import heed_once
 from swarmnode.observability.logs import diag, hide, set_up_logs
 from swarmnode.observability.machine import MachineFacts, machine_facts
 from swarmnode.observability.metrics import Metrics
@@ -51,7 +52,7 @@ from swarmnode.storage.private_files import make_private_directory
 from swarmnode.storage.records import add_request
 from swarmnode.storage.runner import OneThread
 from swarmnode.values.cards import ModelCard, ModelFacts
-from swarmnode.values.errors import Refused
+from swarmnode.values.errors import LocalFault, Refused, SwarmnodeError
 from swarmnode.values.loading import ProviderSettings
 from swarmnode.values.settings import NodeSettings
 from swarmnode.workers.pool import WorkerPool
@@ -71,9 +72,11 @@ LISTEN_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compar
 
 
 class Node(MultiService):
-    """The node as one Twisted service. `exit_code` is what the process should end with."""
+    """The node as one Twisted service. `exit_code` is what the process should end with; `fault` says why,
+    when it is not 0."""
 
     exit_code = 0
+    fault: SwarmnodeError | None = None
 
     def __init__(self, settings: NodeSettings) -> None:
         super().__init__()
@@ -197,11 +200,13 @@ def build(
     supervisor = Supervisor(
         [
             Part("data_directory", lambda: None, lock.release),
+            # From here on health and the page answer; the APIs do when all parts run.
+            Part("http_port", lambda: port.serve(reactor, site)),
             Part("database", database.open, database.close),
             Part("model_catalog", catalog.rescan),
             Part("worker_pool", lambda: None, pool.stop),
             Part("inference_router", lambda: None, core.close),
-            Part("api_server", lambda: port.serve(reactor, site), port.close),
+            Part("api_server", lambda: None, port.close),
             Part("model_rescans", lambda: _begin(rescans), lambda: _end(rescans), critical=False),
             Part("welcome", lambda: _welcome(settings, core, pool, address, log, greet), critical=False),
         ],
@@ -210,6 +215,7 @@ def build(
         reactor,
     )
     supervisor.setServiceParent(node)
+    reactor.callWhenRunning(heed_once, lambda: _stops(reactor))
     _keep_responsive()
     log.info(
         "node",
@@ -222,13 +228,18 @@ def build(
 
 
 def run_node(config: Config, greet: Greet = lambda greeting: None) -> int:
-    """Run a node in this process until it is stopped; its exit code. greet: called when it is ready."""
+    """Run a node in this process until it is stopped; its exit code. greet: called when it is ready.
+
+    Raises `SwarmnodeError` for what cannot start, and for the end of a critical part.
+    """
     reactor = _reactor()
     node = make_service(config, greet=greet)
     node.privilegedStartService()
     node.startService()
     reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
     reactor.run()
+    if node.fault is not None:
+        raise node.fault
     return node.exit_code
 
 
@@ -252,6 +263,8 @@ def _keep_responsive() -> None:
 def _stop(node: Node, reactor: Any, log: Any, code: int, reason: str) -> None:
     log.info("the node stops", reason=reason)
     node.exit_code = code
+    if code:
+        node.fault = LocalFault(f"The node stopped: {reason}", code="part_ended", hint="The log says more.")
     if reactor.running:
         reactor.callLater(0, _stop_once, reactor)
     else:
@@ -259,8 +272,12 @@ def _stop(node: Node, reactor: Any, log: Any, code: int, reason: str) -> None:
 
 
 def _stop_once(reactor: Any) -> None:
-    if reactor.running and not getattr(reactor, "_stopped", False):
+    if reactor.running and not _stops(reactor):
         reactor.stop()
+
+
+def _stops(reactor: Any) -> bool:
+    return bool(getattr(reactor, "_stopped", False))
 
 
 def _catalog(settings: NodeSettings, plugins: Discovery) -> ModelCatalog:
