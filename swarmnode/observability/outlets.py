@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -61,6 +62,7 @@ class FileOutlet:
         self._file: BinaryIO | None = None
         self._size = 0
         self._closed = False
+        self._torn = False
         self.lost = 0
         try:
             self._open()
@@ -91,8 +93,15 @@ class FileOutlet:
         if self._size and self._size + len(data) > self._max_bytes:
             self._turn_over()
         if self._file is not None:
-            self._file.write(data)
-            self._size += len(data)
+            self._append(self._file, b"\n" + data if self._torn else data)
+
+    def _append(self, file: BinaryIO, data: bytes) -> None:
+        written = file.write(data)
+        self._size += written
+        if written < len(data):  # the disk became full in the middle; the next line begins on its own
+            self._torn = self._torn or written > 0
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._torn = False
 
     def _open(self) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from swarmnode.observability.outlets import FileOutlet, StreamOutlet
+from swarmnode.observability.outlets import RETRY_EVERY, FileOutlet, StreamOutlet
 from swarmnode.values.errors import Refused
 
 
@@ -86,3 +86,37 @@ def test_no_standard_error_is_no_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.stderr", None)
     outlet.write("nobody")
     assert outlet.lost == 1
+
+
+class _NearlyFull:
+    """A file on a disk with room for so many bytes more."""
+
+    def __init__(self, path: Path, room: int) -> None:
+        self._file = path.open("ab", buffering=0)
+        self.room = room
+
+    def write(self, data: bytes) -> int:
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        part = data[: self.room]
+        self.room -= len(part)
+        return self._file.write(part)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def test_a_line_that_a_full_disk_cut_is_counted_and_does_not_swallow_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "node.log"
+    outlet = FileOutlet(path)
+    monkeypatch.setattr(outlet, "_file", _NearlyFull(path, 6))
+    outlet.write("one")
+    outlet.write("two")
+    assert outlet.lost == 1
+    assert "No space left on device" in capsys.readouterr().err
+    outlet.lost = RETRY_EVERY  # time to try again; now there is room
+    outlet.write("three")
+    outlet.close()
+    assert path.read_text() == "one\ntw\nthree\n"
