@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +27,16 @@ class Wait:
 
 
 class Door:
-    """Checks, in this order: the path's form, Host and Origin, the rate, the key."""
+    """Checks, in this order: the path's form, Host and Origin, the rate, the key, the node's readiness.
 
-    def __init__(self, keys: Any, settings: ApiSettings, clock: Any) -> None:
+    keys: `IKeyRing`. readiness: as of `INodeStatus`; what does not run yet, or no more, keeps the APIs shut.
+    """
+
+    def __init__(
+        self, keys: Any, readiness: Callable[[], Mapping[str, bool]], settings: ApiSettings, clock: Any
+    ) -> None:
         self._keys = keys
+        self._readiness = readiness
         self._settings = settings
         self._clock = clock
         self._api = TokenBuckets(settings.rate_limit_rpm)
@@ -47,6 +54,8 @@ class Door:
         wait = self._check_rate(area, caller, known)
         if wait is None and not known and self._needs_key(area, caller):
             raise bad_key(key)
+        if wait is None and area in (Area.ADMIN, Area.API):
+            _require_ready(self._readiness())
         return wait
 
     def _needs_key(self, area: Area, caller: Caller) -> bool:
@@ -70,6 +79,16 @@ class Door:
                 hint=f"Wait {seconds:.0f} s, or raise api.rate_limit_rpm or api.rate_limit_admin_rpm.",
             ),
             seconds,
+        )
+
+
+def _require_ready(parts: Mapping[str, bool]) -> None:
+    missing = [name for name, up in parts.items() if not up]
+    if missing:
+        raise Unavailable(
+            f"The node is starting or stopping: {', '.join(missing)} not ready",
+            code="not_ready",
+            hint="Try again in a moment; GET /health/ready tells when the node is ready.",
         )
 
 

@@ -32,6 +32,7 @@ BY_CODE: dict[str, tuple[int, str]] = {
     "not_built_yet": (501, "not_implemented_error"),
     "queue_full": (503, _BUSY),
     "stopping": (503, _BUSY),
+    "not_ready": (503, _BUSY),
 }
 
 BY_KIND: dict[str, tuple[int, str]] = {

@@ -170,7 +170,7 @@ def make_site(
     PageRoutes(Assets.load(page), nonces, clock, settings.theme).add_to(router)
     _answer_errors(app)
     bodies = BodyStore(settings.max_body_bytes, lambda key: key is not None and keys.allows(key))
-    root = _Root(Door(keys, settings, clock), app.resource(), on_request)
+    root = _Root(Door(keys, node.readiness, settings, clock), app.resource(), on_request)
     site = ApiSite(root, bodies, settings, clock, connections)
     site.routes = tuple(router.rules)
     return site

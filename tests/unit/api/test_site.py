@@ -317,6 +317,17 @@ def test_readiness(site: Harness) -> None:
     site.node.parts["database"] = False
     answer = site.ask("GET", "/health/ready", key=False)
     assert (answer.status, answer.json()["ready"]) == (503, False)
+
+
+def test_before_all_parts_run_the_apis_are_shut_and_the_page_is_not(site: Harness) -> None:
+    site.node.parts["database"] = False
+    refused = site.ask("GET", "/v1/models")
+    assert (refused.status, refused.json()["error"]["code"]) == (503, "not_ready")
+    assert "database" in refused.json()["error"]["message"]
+    assert refused.headers["retry-after"]
+    assert site.ask("GET", "/v1/models", key=False).status == 401
+    for path in ("/", "/health", "/static/js/main.js"):
+        assert site.ask("GET", path, key=False).status == 200
     assert site.ask("GET", "/health", key=False).json() == {"status": "ok"}
 
 

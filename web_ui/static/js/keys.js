@@ -20,7 +20,7 @@ export async function tryKey(key) {
   if (!/^[\x21-\x7e]+$/.test(key)) return "wrong"; // No header can carry it, so no key looks like that.
   try {
     const response = await reach("/v1/models", { headers: { authorization: `Bearer ${key}` } });
-    if (response.ok) return "right";
+    if (response.ok || response.status === 503) return "right"; // 503: let in, but the node is still starting
     return response.status === 429 ? "busy" : "wrong";
   } catch {
     return "unreachable";

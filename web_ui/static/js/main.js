@@ -59,7 +59,7 @@ function wireNode(api, models, drawers) {
   const show = wireNodePanel();
   const status = new NodeStatus(api, () => drawers.open === "node", (facts) => {
     show(facts);
-    if (facts.state !== "unreachable") models.refreshWhenOld();
+    if (facts.state === "ready") models.refreshWhenOld();
   });
   drawers.changed = () => status.again();
   return status;

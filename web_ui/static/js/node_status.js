@@ -2,6 +2,7 @@
 
 import { bodyOf, reach } from "./api.js";
 
+const STARTING_MS = 1000;
 const OPEN_MS = 5000;
 const CLOSED_MS = 20000;
 
@@ -23,8 +24,10 @@ export class NodeStatus {
     const round = (this.#round += 1);
     clearTimeout(this.#timer);
     if (document.hidden) return;
-    this.show(await this.#facts());
-    if (round === this.#round) this.#timer = setTimeout(() => this.again(), this.isOpen() ? OPEN_MS : CLOSED_MS);
+    const facts = await this.#facts();
+    this.show(facts);
+    const pause = facts.state === "starting" ? STARTING_MS : this.isOpen() ? OPEN_MS : CLOSED_MS;
+    if (round === this.#round) this.#timer = setTimeout(() => this.again(), pause);
   }
 
   async #facts() {
