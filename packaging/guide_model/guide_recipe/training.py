@@ -31,7 +31,7 @@ class Plan:
     """Everything that decides the result, beside the data."""
 
     shape: Shape = field(default_factory=Shape)
-    steps: int = 9000
+    steps: int = 7000
     seed: int = 1
     cut_batch: int = 64
     cut_tokens: int = 6
