@@ -30,11 +30,20 @@ class NodeClient:
     """A client of one node. Every request has a connection of its own, so threads may share it.
 
     url: for messages. connect: makes a connection with the given time-out in seconds.
-    key_place: where the key is kept, for messages.
+    key_place: where the key is kept, for messages. elsewhere: asked when nobody answers; says where the node
+    is instead, or nothing.
     """
 
-    def __init__(self, url: str, connect: Connect, key: str = "", key_place: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        connect: Connect,
+        key: str = "",
+        key_place: str = "",
+        elsewhere: Callable[[], str] = lambda: "",
+    ) -> None:
         self.url, self._connect, self._key, self._key_place = url, connect, key, key_place
+        self._elsewhere = elsewhere
 
     def get(self, path: str, *, with_key: bool = True) -> tuple[int, Any]:
         """The status and the JSON of a GET. Raises `Unavailable` when no node answers."""
@@ -110,7 +119,7 @@ class NodeClient:
             return self._stranger()
         if status == 401:
             return Refused(
-                f"{self.url} does not accept the API key in {self._key_place}",
+                f"The node at {self.url} does not accept the API key in {self._key_place}",
                 code="bad_key",
                 hint="Name the --data-dir of the node that runs on this port.",
             )
@@ -131,7 +140,7 @@ class NodeClient:
             return Unavailable(
                 f"No node answers at {self.url}",
                 code="node_not_running",
-                hint="Start one with `swarmnode run`, or name its port with --port.",
+                hint=self._elsewhere() or "Start one with `swarmnode run`, or name its port with --port.",
             )
         return Unavailable(f"{self.url} broke the connection off: {error}", code="connection_lost")
 
@@ -164,8 +173,22 @@ def client_for(config: Config) -> NodeClient:
     key, place = _api_key(config)
     shown = f"[{host}]" if ":" in host else host
     return NodeClient(
-        f"http://{shown}:{port}", lambda seconds: HTTPConnection(host, port, timeout=seconds), key, place
+        f"http://{shown}:{port}",
+        lambda seconds: HTTPConnection(host, port, timeout=seconds),
+        key,
+        place,
+        lambda: _node_elsewhere(config.data_dir, port),
     )
+
+
+def _node_elsewhere(data_dir: Path, port: int) -> str:
+    """Where the node of this data directory listens, if it is not the port that was asked."""
+    from swarmnode.storage.data_dir import data_dir_holder
+
+    holder = data_dir_holder(data_dir)
+    if holder is None or holder.port in (0, port):
+        return ""
+    return f"The node of {data_dir} is on another port: --port {holder.port}."
 
 
 def _api_key(config: Config) -> tuple[str, str]:

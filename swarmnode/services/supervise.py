@@ -51,20 +51,15 @@ class Supervisor(Service):
         self._clock = clock
         self._up: dict[str, bool] = {part.name: False for part in self._parts}
         self._stopping = False
-        self.starting: Deferred[None] | None = None
 
     def readiness(self) -> dict[str, bool]:
         """Each critical part and whether it runs, in start order; parts that are not critical are left
         out, because the node serves without them."""
         return {part.name: self._up[part.name] for part in self._parts if part.critical}
 
-    def states(self) -> dict[str, bool]:
-        """All parts and whether they run."""
-        return dict(self._up)
-
     def startService(self) -> None:
         super().startService()
-        self.starting = self._start_all()
+        self._start_all()
 
     @inlineCallbacks
     def _start_all(self) -> Any:

@@ -61,12 +61,6 @@ def load_or_create_api_key(data_dir: Path, configured: str = "") -> KeyRing:
     return KeyRing(_checked(stored.decode("ascii", "replace").strip(), LocalFault, f"The key in {path}"))
 
 
-def read_api_key(data_dir: Path) -> str | None:
-    """The key of the node in `data_dir`, for its command-line clients; None when there is none yet."""
-    stored = read_private(data_dir / API_KEY_NAME)
-    return stored.decode("ascii", "replace").strip() if stored is not None else None
-
-
 def _checked(key: str, fault: type[Refused] | type[LocalFault], what: str) -> str:
     printable = key.isascii() and key.isprintable() and " " not in key
     if printable and MIN_KEY_CHARS <= len(key) <= MAX_KEY_CHARS:

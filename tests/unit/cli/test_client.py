@@ -8,6 +8,7 @@ import pytest
 
 from swarmnode.cli.client import client_for
 from swarmnode.config import Override, Surroundings, load_config
+from swarmnode.storage.data_dir import hold_data_dir
 from swarmnode.testing.canned_http import CannedNode
 from swarmnode.values.errors import LocalFault, Refused, SwarmnodeError, Unavailable
 
@@ -136,6 +137,25 @@ def test_no_node(node: CannedNode, error: Exception, code: str, monkeypatch: pyt
         client.fetch("/v1/status")
     assert caught.value.code == code
     assert "http://node:8800" in caught.value.message
+
+
+def test_a_node_on_another_port_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    around = Surroundings(environ={}, working_dir=tmp_path, home=tmp_path, platform="linux")
+    config = load_config([Override("node.data_dir", str(tmp_path), "--data-dir")], surroundings=around)
+    monkeypatch.setattr("http.client.HTTPConnection.request", _raising(ConnectionRefusedError(111, "no")))
+
+    def hint() -> str:
+        with pytest.raises(Unavailable) as caught:
+            client_for(config).fetch("/v1/status")
+        return caught.value.hint
+
+    assert hint() == "Start one with `swarmnode run`, or name its port with --port."
+    lock = hold_data_dir(tmp_path, 9123)
+    assert hint() == f"The node of {tmp_path} is on another port: --port 9123."
+    lock.release()
+    lock = hold_data_dir(tmp_path, 8800)
+    assert hint() == "Start one with `swarmnode run`, or name its port with --port."
+    lock.release()
 
 
 def _raising(error: Exception) -> object:

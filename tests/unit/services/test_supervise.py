@@ -140,4 +140,4 @@ def test_stopping_during_the_start_starts_no_more() -> None:
 
 def test_a_deferred_result_counts_as_started() -> None:
     stage = Stage()
-    assert stage.run(stage.part("a", start=lambda: succeed(1))).states() == {"a": True}
+    assert stage.run(stage.part("a", start=lambda: succeed(1))).readiness() == {"a": True}
