@@ -8,6 +8,7 @@ from typing import Any
 
 from zope.interface import implementer
 
+from swarmnode.driving.steering import Steering
 from swarmnode.interfaces.generation import IEventSink, IGeneration
 from swarmnode.values.generation import (
     ChoiceFinished,
@@ -37,9 +38,8 @@ class PromptSeries:
         self._sink = sink
         self._first_choice = -self._n
         self._usage = Usage()
-        self._current: Any = None
+        self._steering = Steering()
         self._idle = True
-        self._paused = False
         self._over = False
         self._submitting = False
         self._started = False
@@ -65,19 +65,14 @@ class PromptSeries:
             self._sink.event(self._moved(event))
 
     def pause(self) -> None:
-        self._paused = True
-        if self._current is not None:
-            self._current.pause()
+        self._steering.pause()
 
     def resume(self) -> None:
-        self._paused = False
-        if self._current is not None:
-            self._current.resume()
+        self._steering.resume()
 
     def cancel(self) -> None:
         self._over = True
-        if self._current is not None:
-            self._current.cancel()
+        self._steering.cancel()
 
     def _go_on(self) -> None:
         """Submit the next. A loop, not a recursion: a prompt may be answered before `submit` returns."""
@@ -89,16 +84,8 @@ class PromptSeries:
             self._first_choice += self._n
             generation = self._core.submit(self._waiting.popleft(), self)
             if not self._idle:
-                self._steer(generation)
+                self._steering.attach(generation)
         self._submitting = False
-
-    def _steer(self, generation: Any) -> None:
-        if self._over:
-            generation.cancel()
-            return
-        self._current = generation
-        if self._paused:
-            generation.pause()
 
     def _one_finished(self, event: Finished) -> None:
         self._usage = Usage(
@@ -107,7 +94,7 @@ class PromptSeries:
             self._usage.cached_tokens + event.usage.cached_tokens,
         )
         self._idle = True
-        self._current = None
+        self._steering.release()
         if self._waiting:
             self._go_on()
         else:

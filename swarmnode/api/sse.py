@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from swarmnode.api.errors import envelope
 from swarmnode.api.replies import dump, server_timing
+from swarmnode.driving.steering import Steering
 from swarmnode.interfaces.generation import IEventSink
 from swarmnode.values.errors import SwarmnodeError
 from swarmnode.values.generation import Failed, Finished, GenerationEvent, Started
@@ -43,38 +44,6 @@ class Collector(Protocol):
     def answer(self) -> dict[str, Any]: ...
 
 
-class _Steering:
-    """Passes pause, resume and cancel on to a generation that may not be known yet."""
-
-    def __init__(self) -> None:
-        self._generation: Any = None
-        self._paused = False
-        self._cancelled = False
-
-    def attach(self, generation: Any) -> None:
-        """The generation is known now."""
-        self._generation = generation
-        if self._cancelled:
-            generation.cancel()
-        elif self._paused:
-            generation.pause()
-
-    def pause(self) -> None:
-        self._paused = True
-        if self._generation is not None:
-            self._generation.pause()
-
-    def resume(self) -> None:
-        self._paused = False
-        if self._generation is not None:
-            self._generation.resume()
-
-    def cancel(self) -> None:
-        self._cancelled = True
-        if self._generation is not None:
-            self._generation.cancel()
-
-
 @implementer(IEventSink)
 class CollectedAnswer:
     """Answers when all events are there.
@@ -86,7 +55,7 @@ class CollectedAnswer:
     def __init__(self, request: Any, collector: Collector) -> None:
         self._request = request
         self._collector = collector
-        self._steering = _Steering()
+        self._steering = Steering()
         self._over = False
         self.done: Deferred[dict[str, Any]] = Deferred(self._client_gone)
 
@@ -128,7 +97,7 @@ class StreamedAnswer:
         self._chunks = chunks
         self._clock = clock
         self._stall_seconds = stall
-        self._steering = _Steering()
+        self._steering = Steering()
         self._begun = False
         self._over = False
         self._paused = False

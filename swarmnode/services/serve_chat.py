@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from zope.interface import implementer
 
+from swarmnode.driving.steering import Steering
 from swarmnode.interfaces.generation import IEventSink, IGeneration
 from swarmnode.interfaces.node import IResponseCore
 from swarmnode.policy.admission import Load, admit
@@ -143,10 +144,9 @@ class _Flight:
         self.generator: Any = None
         self.card: ModelCard | None = None
         self._sink = sink
-        self._generation: Any = None
+        self._steering = Steering()
         self._record = RequestRecord(request, now)
         self._over = False
-        self._paused = False
 
     def start(self, now: float) -> None:
         self._record.started(now, self.request.model)
@@ -154,15 +154,10 @@ class _Flight:
             "dispatch", request_id=self.request.request_id, model=self.request.model, n=self.request.n
         )
         try:
-            generation = self.generator.generate(self.request, self)
+            # It may be over, even cancelled, by the time this returns.
+            self._steering.attach(self.generator.generate(self.request, self))
         except Exception as error:
             self.abort(_as_fault(error))
-            return
-        if self._over:
-            return
-        self._generation = generation
-        if self._paused:
-            generation.pause()
 
     def event(self, event: GenerationEvent) -> None:
         if self._over:
@@ -183,20 +178,15 @@ class _Flight:
             self._end()
 
     def pause(self) -> None:
-        self._paused = True
-        if self._generation is not None:
-            self._generation.pause()
+        self._steering.pause()
 
     def resume(self) -> None:
-        self._paused = False
-        if self._generation is not None:
-            self._generation.resume()
+        self._steering.resume()
 
     def cancel(self) -> None:
         if self._over:
             return
-        if self._generation is not None:
-            self._generation.cancel()
+        self._steering.cancel()
         self._record.cancelled()
         self._end()
 
@@ -206,8 +196,8 @@ class _Flight:
 
     def abort(self, error: SwarmnodeError) -> None:
         """End with an error and stop whatever runs."""
-        if not self._over and self._generation is not None:
-            self._generation.cancel()
+        if not self._over:
+            self._steering.cancel()
         self.fail(error)
 
     def _end(self) -> None:

@@ -176,6 +176,17 @@ def test_cancelling_stops_the_run_and_silences_it(
     assert core.active == 0
 
 
+def test_what_begins_while_the_node_stops_is_stopped(
+    core: ResponseCore, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = generator.generate
+    monkeypatch.setattr(generator, "generate", lambda *words: (core.close(), begin(*words))[1])
+    sink = Sink()
+    core.submit(ask(), sink)
+    assert sink.error.code == "stopping"
+    assert generator.runs[0].calls == ["cancel"]
+
+
 def test_pausing_in_the_queue_is_remembered(core: ResponseCore, generator: Generator) -> None:
     handles = [core.submit(ask(), Sink()) for _ in range(3)]
     handles[2].pause()
