@@ -18,7 +18,9 @@ suite("chat", () => {
         const note = () => lengths.add(document.querySelector(".prose")?.textContent.length ?? 0);
         new MutationObserver(note).observe(document.querySelector("#thread"), { childList: true, subtree: true, characterData: true });
       });
-      await ask(page, "What is swarmnode?");
+      const models = (await fromNode("/v1/models")).data.map((model) => model.id);
+      if (models.includes("steady")) await page.getByLabel("Model").selectOption("steady");
+      await ask(page, "one two three four five six seven eight nine ten eleven twelve");
       await shows(page.locator(".measures"), /\d+ tokens/);
       assert.ok((await page.evaluate(() => lengths.size)) > 3, "the answer came in one piece");
       assert.ok((await prose(page).innerText()).length > 10);

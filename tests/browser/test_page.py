@@ -111,7 +111,16 @@ def test_page_on_a_node(tmp_path: Path) -> None:
     """The page as a node serves it, answered by the node's default model."""
     log, port, data = tmp_path / "node.log", free_port(), tmp_path / "data"
     base_url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "swarmnode", "run", "--no-browser"]
+    # `steady` says 20 words a second: so slowly that every busy browser shows an answer growing.
+    command = [
+        sys.executable,
+        "-m",
+        "swarmnode",
+        "run",
+        "--no-browser",
+        "--set",
+        "inference.scripted_models=steady",
+    ]
     command += ["--port", str(port), "--data-dir", str(data)]
     with running(command, log) as child:
         wait_for(child, log, f"{base_url}/health/ready")
