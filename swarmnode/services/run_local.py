@@ -6,6 +6,7 @@ from typing import Any
 
 from zope.interface import implementer
 
+from swarmnode.driving.steering import Steering
 from swarmnode.interfaces.generation import IGenerator
 from swarmnode.values.cards import ModelCard
 from swarmnode.values.errors import Refused
@@ -40,19 +41,9 @@ class LocalModels:
         return self._pool.generate(card, request, sink)
 
 
-class _Nothing:
-    """A generation that is already over."""
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def cancel(self) -> None: ...
-
-
-def _refuse(sink: Any, error: Refused) -> _Nothing:
+def _refuse(sink: Any, error: Refused) -> Steering:
     sink.event(Failed(error))
-    return _Nothing()
+    return Steering()  # of nothing: it is over
 
 
 def _unusable(message: str, code: str) -> Refused:
