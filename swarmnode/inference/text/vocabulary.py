@@ -15,6 +15,9 @@ from swarmnode.models.gguf import BadModelFile, GgufFile, Metadata
 from swarmnode.values.errors import Refused
 
 MAX_TOKENS = 1 << 22
+#: The longest tokens of known models are runs of some hundred spaces or signs; finding how a token is
+#: put together takes time by the square of its length.
+MAX_TOKEN_CHARS = 4096
 
 Family = Literal["spm", "bpe", "wpm"]
 
@@ -99,6 +102,8 @@ def read_vocabulary(gguf: GgufFile) -> Vocabulary:
     tokens = _strings(gguf, "tokenizer.ggml.tokens")
     if not 0 < len(tokens) <= MAX_TOKENS:
         raise BadModelFile(gguf.path, f"has a vocabulary of {len(tokens)} tokens (1 to {MAX_TOKENS})")
+    if len(longest := max(tokens, key=len)) > MAX_TOKEN_CHARS:
+        raise BadModelFile(gguf.path, f"has a token of {len(longest)} characters (at most {MAX_TOKEN_CHARS})")
     kinds = _per_token(gguf, "tokenizer.ggml.token_type", len(tokens)) or (NORMAL,) * len(tokens)
     scores = _per_token(gguf, "tokenizer.ggml.scores", len(tokens)) if family == "spm" else ()
     ids = _special_ids(metadata, family, len(tokens))

@@ -107,6 +107,11 @@ def test_a_file_without_what_it_needs_is_named(write: Write, keys: dict[str, Any
     assert "vocabulary.gguf" in caught.value.message
 
 
+def test_a_token_as_long_as_a_book_is_named(write: Write) -> None:
+    with pytest.raises(Refused, match="a token of 5000 characters"):
+        _spm(write, tokens=[*_LETTERS[:-1], "a" * 5000])
+
+
 def test_merges_of_tokens_that_do_not_exist_are_left_out(write: Write) -> None:
     tokens, merges = ["a", "b", "c", "ab"], ["a b", "b c", "ab x"]
     text_model = TextModel.load(write(model="gpt2", pre="gpt-2", tokens=tokens, merges=merges))
