@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 from twisted.application.service import MultiService
+from twisted.internet.defer import maybeDeferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 
@@ -201,13 +202,19 @@ def build(
         [
             Part("data_directory", lambda: None, lock.release),
             # From here on health and the page answer; the APIs do when all parts run.
-            Part("http_port", lambda: port.serve(reactor, site)),
+            Part("http_port", lambda: port.serve(reactor, site), ended=lambda: port.ended),
             Part("database", database.open, database.close),
             Part("model_catalog", catalog.rescan),
             Part("worker_pool", lambda: None, pool.stop),
             Part("inference_router", lambda: None, core.close),
             Part("api_server", lambda: None, port.close),
-            Part("model_rescans", lambda: _begin(rescans), lambda: _end(rescans), critical=False),
+            Part(
+                "model_rescans",
+                lambda: _begin(rescans),
+                lambda: _end(rescans),
+                critical=False,
+                ended=lambda: rescans.deferred or succeed(rescans),
+            ),
             Part("welcome", lambda: _welcome(settings, core, pool, address, log, greet), critical=False),
         ],
         lambda name, reason: stop(1, f"{name}: {reason}"),
@@ -357,7 +364,9 @@ def _megabytes(size: int | None) -> int | None:
 
 def _logged(work: Callable[[], Any], log: Any, what: str) -> Callable[[], Any]:
     """The work, with its failures logged instead of ending the loop that repeats it."""
-    return lambda: work().addErrback(lambda why: log.warning(f"{what} failed", reason=why.getErrorMessage()))
+    return lambda: maybeDeferred(work).addErrback(
+        lambda why: log.warning(f"{what} failed", reason=why.getErrorMessage())
+    )
 
 
 def _begin(loop: LoopingCall) -> None:

@@ -10,7 +10,9 @@ import errno
 import socket
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorSocket
+from twisted.python.failure import Failure
 
 from swarmnode.values.errors import LocalFault, Refused
 
@@ -25,6 +27,9 @@ class ReservedPort:
         self._socket = _bind(address, port)
         self.address, self.port = self._socket.getsockname()[:2]
         self._listening: Any = None
+        self._closing = False
+        #: Fires when the port is closed; fails with a `LocalFault` when it ends by itself.
+        self.ended: Deferred[None] = Deferred()
 
     def serve(self, reactor: Any, factory: Any) -> None:
         """Begin to accept connections for a Twisted factory."""
@@ -35,9 +40,26 @@ class ReservedPort:
         else:  # Windows: its reactors cannot adopt a socket
             self._socket.close()
             self._listening = reactor.listenTCP(self.port, factory, BACKLOG, self.address)
+        # Twisted tells nobody but the port itself when its socket is gone.
+        self._forget = self._listening.connectionLost
+        self._listening.connectionLost = self._lost
+
+    def _lost(self, reason: Failure) -> None:
+        self._forget(reason)
+        if self._closing:
+            self.ended.callback(None)
+            return
+        self.ended.errback(
+            LocalFault(
+                f"Port {self.port} on {self.address} is not listened on any more",
+                code="port_lost",
+                hint="Something closed its socket; start the node again.",
+            )
+        )
 
     def close(self) -> Any:
         """Stop listening; None or a Deferred."""
+        self._closing = True
         self._socket.close()
         return self._listening.stopListening() if self._listening is not None else None
 
