@@ -31,7 +31,8 @@ suite("chat", () => {
       const [first] = (await fromNode("/v1/models")).data;
       if (first.owned_by !== "builtin") return context.skip(`the node's first model is ${first.id}`);
       return withPage({ viewport, deviceScaleFactor: name === "phone" ? 2 : 1 }, async ({ page }) => {
-        const questions = ["What is swarmnode?", "How do I use the API?"];
+        const texts = await fromNode("/static/i18n/en.json");
+        const questions = [texts["welcome.suggestion_1"], texts["welcome.suggestion_3"]];
         for (const [index, question] of questions.entries()) {
           await ask(page, question);
           await shows(page.locator(".measures").nth(index), /\d+ tokens/);
@@ -85,8 +86,9 @@ suite("chat", () => {
     }));
 
   test("stop keeps the partial answer and frees the composer", () =>
-    withPage({}, async ({ page }) => {
+    withPage({ before: twoModels }, async ({ page }) => {
       await controlStream(page);
+      await page.getByLabel("Model").selectOption("big-model");
       await ask(page, "Tell me");
       await say(page, "Half an");
       await shows(prose(page), "Half an");
@@ -182,7 +184,7 @@ suite("chat", () => {
       await page.locator(".guide-note summary").click();
       await shows(page.locator(".guide-note"), "swarmnode run --model FILE.gguf");
       const sent = (await requests(page))[2].messages.map((message) => message.content);
-      assert.deepEqual(sent, ["Two?", "So.", "Three?"], "the guide is small and gets the last exchange only");
+      assert.deepEqual(sent, ["Three?"], "the guide is small and gets the last message only");
     }));
 
   test("while nothing comes the page says what the node is at", () =>

@@ -87,3 +87,9 @@ def test_lock_file_names_no_place() -> None:
     lock = (Path(__file__).parent / "package-lock.json").read_text(encoding="utf-8")
     assert "://" not in lock
     assert '"resolved"' not in lock
+
+
+def test_the_guide_knows_what_the_page_suggests_to_ask() -> None:
+    data = PAGE.parent / "packaging" / "guide_model" / "data" / "questions.txt"
+    known = set(re.findall(r"^Q: (.+)$", data.read_text(encoding="utf-8"), re.MULTILINE))
+    assert {text for key, text in TEXTS.items() if key.startswith("welcome.suggestion_")} <= known

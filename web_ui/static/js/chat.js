@@ -9,8 +9,8 @@ import { notice } from "./notice.js";
 import { samplingFields, systemPrompt } from "./settings.js";
 import { explainWait } from "./waiting.js";
 
-/** The guide is small: it gets its last question and answer and the new question, no more. */
-const GUIDE_MESSAGES = 3;
+/** The guide looks at the last message only; what came before would merely fill its context. */
+const GUIDE_MESSAGES = 1;
 
 export class Chat {
   #running = null;
