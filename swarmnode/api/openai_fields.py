@@ -13,6 +13,8 @@ from swarmnode.values.settings import ServingSettings
 
 #: OpenAI's default for text completions.
 COMPLETION_MAX_TOKENS = 16
+#: All that `echo` puts before the answers of a request; it is sent in one piece.
+MAX_ECHO_CHARS = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +103,6 @@ def _echoes(fields: Mapping[str, Any], found: tuple[Prompt, ...]) -> tuple[str, 
     texts = tuple(prompt.text for prompt in found if isinstance(prompt, RawText))
     if len(texts) < len(found):
         raise invalid_value("echo", "needs prompts of text, not of token ids")
+    if sum(map(len, texts)) * fields.get("n", 1) > MAX_ECHO_CHARS:
+        raise invalid_value("echo", f"would repeat more than {MAX_ECHO_CHARS} characters")
     return texts

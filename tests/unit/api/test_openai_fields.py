@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from swarmnode.api.openai_fields import chat_call, completion_call
+from swarmnode.api.openai_fields import MAX_ECHO_CHARS, chat_call, completion_call
 from swarmnode.api.openai_prompts import MAX_PROMPT_BYTES
 from swarmnode.api.openai_tables import CHAT, COMPLETION, reference_page
 from swarmnode.values.errors import Refused
@@ -334,6 +334,12 @@ def test_best_of_echo_and_suffix() -> None:
     refused("best_of", "invalid_value", complete, n=1, best_of=2)
     assert completion_call({"model": "m", "prompt": "p", "echo": True}, "id", SERVING).echoes == ("p",)
     refused("echo", "invalid_value", complete, echo=True, logprobs=0)
+    long = "x" * (MAX_ECHO_CHARS // 2)
+    assert (
+        len(completion_call({"model": "m", "prompt": long, "echo": True, "n": 2}, "id", SERVING).echoes) == 1
+    )
+    refused("echo", "invalid_value", complete, echo=True, prompt=long, n=3)
+    refused("echo", "invalid_value", complete, echo=True, prompt=[long, long, "x"])
     refused("echo", "invalid_value", complete, echo=True, prompt=[1])
     refused("suffix", "unsupported_parameter", complete, suffix="x")
 
