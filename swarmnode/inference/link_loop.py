@@ -135,8 +135,10 @@ class LinkLoop:
 
     def _serve(self, source: Any, events: int) -> None:
         if source is self._wake_in:
-            self._awake = False
+            # Empty it first: a wake-up that is read here while `_awake` says True again would leave
+            # nobody to send the next one. What was posted before the flag falls is taken right after.
             self._wake_in.recv(4096)
+            self._awake = False
         elif events & selectors.EVENT_READ:
             self._read()
 
