@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swarmnode.cli.output import print_json, say
+from swarmnode.cli.output import Progress, print_json, say
 from swarmnode.values.errors import Refused
 from swarmnode.values.layers import LayerRange, parse_split
 
@@ -105,10 +105,10 @@ def _write(stages: list[NumpyStage], ids: list[int], out: Path) -> tuple[int, in
     unfinished = out.with_name(out.name + ".part")
     try:
         array = _mapped(unfinished, shape)
-        done = 0
+        progress = Progress("tokens", len(ids))
         for logits in logits_of(stages, np.array(ids, np.int32)):
-            array[done : done + len(logits)] = logits
-            done += len(logits)
+            array[progress.done : progress.done + len(logits)] = logits
+            progress.step(len(logits))
         array.flush()
         unfinished.replace(out)
     finally:

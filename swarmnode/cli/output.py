@@ -54,10 +54,10 @@ class Progress:
         self.in_place = self.stream.isatty()
         self._lock = threading.Lock()
 
-    def step(self) -> None:
-        """One more is done. Any thread may say so."""
+    def step(self, count: int = 1) -> None:
+        """So many more are done. Any thread may say so."""
         with self._lock:
-            self.done += 1
+            self.done += count
             self._draw()
 
     def _draw(self) -> None:

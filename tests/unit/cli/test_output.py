@@ -44,3 +44,11 @@ def test_progress_is_a_line_a_step_elsewhere() -> None:
     for thread in threads:
         thread.join()
     assert log.getvalue().splitlines() == [f"requests {number}/100" for number in range(1, 101)]
+
+
+def test_progress_by_more_than_one() -> None:
+    log = io.StringIO()
+    progress = Progress("tokens", 300, log)
+    progress.step(128)
+    progress.step(172)
+    assert log.getvalue() == "tokens 128/300\ntokens 300/300\n"
