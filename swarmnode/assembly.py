@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import time
 import webbrowser
 from collections.abc import Callable
@@ -32,8 +33,8 @@ from swarmnode.models.facts import read_facts
 from swarmnode.models.gguf import GgufFile
 from swarmnode.network.descriptors import connections_within, raise_limit
 from swarmnode.network.listening import ReservedPort
-from swarmnode.network.signals import heed_once
-from swarmnode.observability.logs import diag, hide, set_up_logs
+from swarmnode.network.signals import heed_no_more, heed_once
+from swarmnode.observability.logs import diag, flush_logs, hide, set_up_logs
 from swarmnode.observability.machine import MachineFacts, machine_facts
 from swarmnode.observability.metrics import Metrics
 from swarmnode.observability.request_log import RequestLog
@@ -63,6 +64,7 @@ MODELS_FOLDER = "models"
 RESCAN_SECONDS = 15.0
 #: How long a thread that computes keeps the others waiting (5 ms in Python, each time).
 SWITCH_SECONDS = 0.001
+GREET_SECONDS = 0.1
 #: What scripted models do (`inference.scripted_models`); any other name echoes.
 SCRIPTS: dict[str, dict[str, Any]] = {
     "steady": {"echo": True, "tokens_per_second": 20},
@@ -105,7 +107,8 @@ def make_service(config: Config, *, log_stream: Any = None, greet: Greet = lambd
     """
     settings = node_settings(config)
     secrets = [secret for secret in (settings.api_key, settings.identity_passphrase) if secret]
-    set_up_logs(settings.logs, secrets=secrets, stream=log_stream, twisted=log_stream is None)
+    ours = log_stream is None
+    set_up_logs(settings.logs, secrets=secrets, stream=log_stream, twisted=ours, queued=ours)
     log = structlog.get_logger("node")
     for note in (*settings.notes, *later_warnings(config)):
         log.warning(note)
@@ -240,11 +243,15 @@ def run_node(config: Config, greet: Greet = lambda greeting: None) -> int:
     Raises `SwarmnodeError` for what cannot start, and for the end of a critical part.
     """
     reactor = _reactor()
-    node = make_service(config, greet=greet)
-    node.privilegedStartService()
-    node.startService()
-    reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
-    reactor.run()
+    try:
+        node = make_service(config, greet=greet)
+        node.privilegedStartService()
+        node.startService()
+        reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
+        reactor.run()
+        heed_no_more()
+    finally:
+        flush_logs()
     if node.fault is not None:
         raise node.fault
     return node.exit_code
@@ -391,14 +398,20 @@ def _welcome(
     default = _default_model(core, log)
     models = sum(not card.problem for card in core.cards())
     log.info("ready", page=address, models=models, default=default.label if default else "none")
+    flush_logs(GREET_SECONDS)  # the greeting goes to the same terminal by another way
     greet(Greeting(address, settings.data_dir, default))
     if default and (default.owned_by == "builtin" or default.path == str(settings.model_path)):
         pool.preload(default)
     if settings.open_browser:
-        # Off the reactor thread: some browsers keep the call until they are closed.
-        deferToThread(webbrowser.open, address).addErrback(
-            lambda why: log.debug("no browser", reason=str(why.value))
-        )
+        # Some browsers keep the call until they are closed; the end of the node waits for Twisted's threads.
+        threading.Thread(target=_browse, args=(address, log), name="browser", daemon=True).start()
+
+
+def _browse(address: str, log: Any) -> None:
+    try:
+        webbrowser.open(address)
+    except Exception as error:
+        log.debug("no browser", reason=str(error))
 
 
 def _default_model(core: ResponseCore, log: Any) -> ModelCard | None:

@@ -43,6 +43,14 @@ def heed_once(stopping: Callable[[], bool]) -> None:
             signal.signal(number, once(end))
 
 
+def heed_no_more() -> None:
+    """Let no signal to stop interrupt the end of a process whose reactor has stopped, and has put back
+    the handlers of before: those would end it with an error."""
+    if threading.current_thread() is threading.main_thread():
+        for _, number in _numbers((*_NAMES, "SIGHUP")):
+            signal.signal(number, signal.SIG_IGN)
+
+
 def _numbers(names: tuple[str, ...]) -> list[tuple[str, signal.Signals]]:
     """Those of the signals that this system has."""
     return [(name, getattr(signal, name)) for name in names if hasattr(signal, name)]

@@ -22,7 +22,8 @@ from swarmnode.observability.bridges import (
     connect_uncaught,
     twisted_observer,
 )
-from swarmnode.observability.outlets import FileOutlet, Outlet, StreamOutlet
+from swarmnode.observability.outlets import DescriptorOutlet, FileOutlet, Outlet, StreamOutlet
+from swarmnode.observability.queued_outlet import CLOSE_SECONDS, QueuedOutlet
 from swarmnode.observability.redaction import MAX_TRACEBACK_CHARS, Secrets
 from swarmnode.observability.rendering import Entry, render_json, render_pretty
 from swarmnode.observability.request_log import RequestLog, summary_line
@@ -32,6 +33,7 @@ from swarmnode.values.settings import LogSettings
 #: From the quietest to the loudest.
 LEVELS = ("error", "warn", "info", "debug", "trace")
 FORMATS = ("pretty", "json")
+STANDARD_ERROR = 2
 
 _OF_METHOD = {
     "critical": "error",
@@ -102,6 +104,11 @@ class Logs:
         if twisted:
             self._undo.append(connect_twisted(self.observer))
 
+    def flush(self, seconds: float) -> None:
+        """Wait until what was logged is written, so long at the most."""
+        if isinstance(self._outlet, QueuedOutlet):
+            self._outlet.flush(seconds)
+
     def close(self) -> None:
         """Stop being the log; close the file."""
         while self._undo:
@@ -113,19 +120,25 @@ _current: Logs | None = None
 
 
 def set_up_logs(
-    settings: LogSettings, *, secrets: Iterable[str] = (), stream: Any = None, twisted: bool = True
+    settings: LogSettings,
+    *,
+    secrets: Iterable[str] = (),
+    stream: Any = None,
+    twisted: bool = True,
+    queued: bool = False,
 ) -> Logs:
     """Set up the log of this process, in the place of an earlier one.
 
     stream: where to write instead of standard error, when no file is named. twisted: also begin
     Twisted's logging; False where `twistd` does that, which also adds the time to what goes to `stream`.
-    Raises `Refused` for an unknown level or format and for a file that cannot be written.
+    queued: write on a thread of its own; not in a process that will fork. Raises `Refused` for an unknown
+    level or format and for a file that cannot be written.
     """
     global _current
     level = _chosen_level(settings)
     if settings.format not in FORMATS:
         raise _unknown("format", settings.format, FORMATS)
-    outlet: Outlet = FileOutlet(settings.file) if settings.file else StreamOutlet(stream)
+    outlet = _outlet(settings, stream, queued)
     if _current is not None:
         _current.close()
     _current = Logs(level, outlet, _renderer(settings, stream, stamped=twisted or bool(settings.file)))
@@ -133,6 +146,12 @@ def set_up_logs(
         _current.hide(secret)
     _current.connect(twisted=twisted)
     return _current
+
+
+def flush_logs(seconds: float = CLOSE_SECONDS) -> None:
+    """Wait until what was logged is written, so long at the most."""
+    if _current is not None:
+        _current.flush(seconds)
 
 
 def hide(secret: str) -> None:
@@ -144,6 +163,16 @@ def hide(secret: str) -> None:
 def diag(kind: str, **fields: Any) -> None:
     """A diagnostic line, `DIAG: <kind> name=value ...`, shown from `-vv` on."""
     structlog.get_logger("diag").debug(f"DIAG: {kind}", **fields)
+
+
+def _outlet(settings: LogSettings, stream: Any, queued: bool) -> Outlet:
+    if settings.file:
+        outlet: Outlet = FileOutlet(settings.file)
+    elif queued and stream is None and sys.platform != "win32":  # its consoles want Python's own stream
+        outlet = DescriptorOutlet(STANDARD_ERROR)
+    else:
+        outlet = StreamOutlet(stream)
+    return QueuedOutlet(outlet) if queued else outlet
 
 
 def _chosen_level(settings: LogSettings) -> str:
@@ -223,4 +252,4 @@ def _unknown(what: str, value: str, allowed: tuple[str, ...]) -> Refused:
     )
 
 
-__all__ = ["LEVELS", "Logs", "RequestLog", "diag", "hide", "set_up_logs", "summary_line"]
+__all__ = ["LEVELS", "Logs", "RequestLog", "diag", "flush_logs", "hide", "set_up_logs", "summary_line"]

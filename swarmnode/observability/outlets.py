@@ -52,6 +52,30 @@ class StreamOutlet:
         """The stream is not ours to close."""
 
 
+class DescriptorOutlet:
+    """A file descriptor that others made: standard error.
+
+    Python's own stream has a lock, and a thread that hangs in a write with it would make the end of the
+    process a crash.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.lost = 0
+
+    def write(self, line: str) -> None:
+        data = memoryview(line.encode("utf-8", "backslashreplace") + b"\n")
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError:
+            # See `StreamOutlet`.
+            self.lost += 1
+
+    def close(self) -> None:
+        """The descriptor is not ours to close."""
+
+
 class FileOutlet:
     """A file, mode 0600. When it would pass `max_bytes` it becomes `<name>.1`, that one `.2` and so on;
     `kept` old ones stay."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from swarmnode.network import signals
-from swarmnode.network.signals import heed_once
+from swarmnode.network.signals import heed_no_more, heed_once
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="names SIGHUP")
 
@@ -49,6 +49,11 @@ def test_a_closed_terminal_stops_the_node_in_order(table: dict[int, Any], heard:
     heed_once(lambda: False)
     table[signal.SIGHUP](signal.SIGHUP, None)
     assert heard == [signal.SIGHUP]
+
+
+def test_after_the_end_none_is_heard(table: dict[int, Any], heard: list[int]) -> None:
+    heed_no_more()
+    assert {table[number] for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)} == {signal.SIG_IGN}
 
 
 def test_what_nohup_ignores_stays_ignored(table: dict[int, Any], heard: list[int]) -> None:
