@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import gc
 import sys
-import threading
 import time
-import webbrowser
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -45,6 +42,7 @@ from swarmnode.services.report_status import NodeStatus, RequestTally
 from swarmnode.services.run_local import LocalModels
 from swarmnode.services.serve_chat import ResponseCore
 from swarmnode.services.supervise import Part, Supervisor
+from swarmnode.services.welcome import Greet, Greeting, welcome
 from swarmnode.storage.api_key import load_or_create_api_key
 from swarmnode.storage.data_dir import hold_data_dir
 from swarmnode.storage.database import Database
@@ -84,18 +82,6 @@ class Node(MultiService):
     def __init__(self, settings: NodeSettings) -> None:
         super().__init__()
         self.settings = settings
-
-
-@dataclass(frozen=True, slots=True)
-class Greeting:
-    """What a user wants to know when the node is ready. model: what answers by default, if anything."""
-
-    page: str
-    data_dir: Path
-    model: ModelCard | None
-
-
-Greet = Callable[[Greeting], None]
 
 
 def make_service(config: Config, *, log_stream: Any = None, greet: Greet = lambda greeting: None) -> Node:
@@ -172,6 +158,11 @@ def build(
         diag,
     )
     address = f"http://{LISTEN_ANYWHERE.get(port.address, port.address)}:{port.port}"
+
+    def greeting(facts: Greeting) -> None:
+        flush_logs(GREET_SECONDS)  # it goes to the same terminal as the log, by another way
+        greet(facts)
+
     supervisor: Supervisor
     status = NodeStatus(
         version=__version__,
@@ -218,7 +209,7 @@ def build(
                 critical=False,
                 ended=lambda: rescans.deferred or succeed(rescans),
             ),
-            Part("welcome", lambda: _welcome(settings, core, pool, address, log, greet), critical=False),
+            Part("welcome", lambda: welcome(core, pool, settings, address, log, greeting), critical=False),
         ],
         lambda name, reason: stop(1, f"{name}: {reason}"),
         log,
@@ -383,40 +374,3 @@ def _begin(loop: LoopingCall) -> None:
 def _end(loop: LoopingCall) -> None:
     if loop.running:
         loop.stop()
-
-
-def _welcome(
-    settings: NodeSettings,
-    core: ResponseCore,
-    pool: WorkerPool,
-    address: str,
-    log: Any,
-    greet: Greet,
-) -> None:
-    """Say where the page is, open it, and warm the model up that answers by default, where that is the
-    small one of the package or the one that the user named."""
-    default = _default_model(core, log)
-    models = sum(not card.problem for card in core.cards())
-    log.info("ready", page=address, models=models, default=default.label if default else "none")
-    flush_logs(GREET_SECONDS)  # the greeting goes to the same terminal by another way
-    greet(Greeting(address, settings.data_dir, default))
-    if default and (default.owned_by == "builtin" or default.path == str(settings.model_path)):
-        pool.preload(default)
-    if settings.open_browser:
-        # Some browsers keep the call until they are closed; the end of the node waits for Twisted's threads.
-        threading.Thread(target=_browse, args=(address, log), name="browser", daemon=True).start()
-
-
-def _browse(address: str, log: Any) -> None:
-    try:
-        webbrowser.open(address)
-    except Exception as error:
-        log.debug("no browser", reason=str(error))
-
-
-def _default_model(core: ResponseCore, log: Any) -> ModelCard | None:
-    try:
-        return core.find("auto")
-    except Refused as error:
-        log.warning("no model answers by default", reason=error.message)
-        return None

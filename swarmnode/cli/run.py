@@ -13,8 +13,8 @@ from swarmnode.cli.output import columns
 from swarmnode.config.paths import API_KEY_FILE
 
 if TYPE_CHECKING:
-    from swarmnode.assembly import Greeting
     from swarmnode.config import Config
+    from swarmnode.services.welcome import Greeting
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from swarmnode.cli.run import greet
+from swarmnode.services.welcome import Greeting
 from swarmnode.values.cards import ModelCard
-
-
-@dataclass
-class Greeting:
-    """As `assembly.Greeting`, which imports a node."""
-
-    page: str
-    data_dir: Path
-    model: ModelCard | None
 
 
 class Terminal(io.StringIO):
@@ -28,7 +18,7 @@ class Terminal(io.StringIO):
 
 
 def told(stream: io.StringIO, model: ModelCard | None, as_json: bool = False) -> str:
-    greeting: Any = Greeting("http://127.0.0.1:8800", Path("/data"), model)
+    greeting = Greeting("http://127.0.0.1:8800", Path("/data"), model)
     greet(greeting, stream=stream, as_json=as_json)
     return stream.getvalue()
 
