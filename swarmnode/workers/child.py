@@ -72,6 +72,6 @@ def not_started(error: OSError) -> LocalFault:
     """Why there is no worker."""
     return LocalFault(
         f"No worker process could be started: {error.strerror or error}",
-        code="workernot_started",
+        code="worker_not_started",
         hint="The machine may be out of memory or of processes.",
     )
