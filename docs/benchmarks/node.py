@@ -164,8 +164,20 @@ def many_streams(home: Path) -> dict[str, Any]:
     }
 
 
-async def all_streams(node: NodeProcess) -> list[tuple[list[float], int]]:
-    body = chat("steady", "word " * WORDS, max_tokens=WORDS)
+def repeated_streams(home: Path, rounds: int = 12) -> list[dict[str, float]]:
+    """Memory of the node before and after each of many rounds of 200 streams at full speed."""
+    settings = {"inference.max_concurrent_requests": STREAMS, "inference.scripted_models": "echo"}
+    flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    with NodeProcess(home / "repeated", *flags) as node:
+        levels = [memory(node.pid)]
+        for _ in range(rounds):
+            asyncio.run(all_streams(node, "echo"))
+            levels.append(memory(node.pid))
+    return levels
+
+
+async def all_streams(node: NodeProcess, model: str = "steady") -> list[tuple[list[float], int]]:
+    body = chat(model, "word " * WORDS, max_tokens=WORDS)
     key = node.api_key
     return await asyncio.gather(*(read_stream(node, key, body) for _ in range(STREAMS)))
 
@@ -192,6 +204,7 @@ def measure() -> dict[str, Any]:
             figures["token_cost"] = [token_cost(node) for _ in range(5)]
             figures["node_mb_used"] = memory(node.pid)
         figures["many_streams"] = many_streams(home)
+        figures["repeated_streams_mb"] = repeated_streams(home)
     return figures
 
 
@@ -237,6 +250,16 @@ def table(figures: dict[str, Any]) -> str:
             ", ".join(f"{m['VmRSS']:.1f}" for m in [many["node_mb_before"], *many["node_mb_after"]]) + " MB",
         ),
     ]
+    levels = [level["VmRSS"] for level in figures["repeated_streams_mb"]]
+    rows.append(
+        (
+            f"node memory over {len(levels) - 1} rounds of {many['streams']} streams at full speed",
+            "flat",
+            "start {:.1f}, after round 1 {:.1f}, 6 {:.1f}, last {:.1f} MB".format(
+                *(levels[i] for i in (0, 1, 6, -1))
+            ),
+        )
+    )
     return "\n".join(
         ["| figure | wanted | measured |", "|---|---|---|", *(f"| {a} | {b} | {c} |" for a, b, c in rows)]
     )
