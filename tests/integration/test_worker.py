@@ -347,7 +347,8 @@ class TestRealModel(WorkerCase):
         worker.generate(request("Once upon a time. " * 230_000), long)
         failed = await long.done
         assert failed.error.code == "context_length_exceeded"
-        assert len(steady.texts) > before + 50 or isinstance(steady.events[-1], Finished)
+        # A blocked worker would have let at most what lay in the pipe already through.
+        assert len(steady.texts) > before + 8 or isinstance(steady.events[-1], Finished)
         generation.cancel()
 
     async def test_the_next_turn_of_a_session_uses_what_was_kept(self) -> None:

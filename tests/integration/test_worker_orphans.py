@@ -62,7 +62,7 @@ def last_words():
 
 path, factory, asking = sys.argv[1:]
 worker = WorkerProcess(reactor, "m", lambda error: say("lost", error.message))
-say("started", worker.pid)
+reactor.callWhenRunning(say, "started", worker.pid)  # from here on it handles signals
 options = {"say": "word " * 10, "fault": {"kind": "hang", "after": 1} if asking == "hang" else {}}
 loading = worker.load(LoadSpec("m", path, options=options), factory)
 
