@@ -93,6 +93,34 @@ class AttentionCache:
         self._store[:, block : blocks_for(self.length)] = 0
         self.length = position
 
+    def block(self, index: int) -> npt.NDArray[np.generic]:
+        """A block as it is stored, a view: [keys then values, kv_head, 64, head_dim]."""
+        return self._store[:, index]
+
+    def append_block(self, block: npt.NDArray[np.generic]) -> None:
+        """Remember 64 positions more, as `block` gave them; what is held must be whole blocks."""
+        index, rest = divmod(self.length, BLOCK)
+        if rest or self.length + BLOCK > self.capacity:
+            raise LocalFault(
+                f"no room for a block at {self.length} of {self.capacity}", code="cache_overflow"
+            )
+        self._store[:, index] = block
+        self.length += BLOCK
+
+    def rows(self, position: int) -> npt.NDArray[np.generic]:
+        """A copy of what lies before `position`: [keys then values, position, kv_head, head_dim]."""
+        store = self._store[:, : blocks_for(position)].transpose(0, 1, 3, 2, 4)
+        return store.reshape(2, -1, *store.shape[3:])[:, :position]
+
+    def restore_rows(self, rows: npt.NDArray[np.generic]) -> None:
+        """Become what `rows` gave."""
+        self.truncate(0)
+        count = rows.shape[1]
+        for start in range(0, count, BLOCK):
+            part = rows[:, start : start + BLOCK]
+            self._store[:, start // BLOCK, :, : part.shape[1]] = part.transpose(0, 2, 1, 3)
+        self.length = count
+
     def snapshot(self, position: int) -> Snapshot:
         """A copy of what lies before `position`, whole blocks, in the cache's own type."""
         if position > self.length:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from swarmnode.inference.cache.block_store import BlockCounts, BlockLimits
+from swarmnode.inference.cache.snapshots import shape_of
 from swarmnode.inference.models.rope import Rotation
 from swarmnode.inference.stage.batch_check import check_batch, wanted_rows
 from swarmnode.inference.stage.blas import hold_to_one_thread
@@ -13,6 +17,7 @@ from swarmnode.inference.stage.layer_weights import read_layer
 from swarmnode.inference.stage.residual import round_f16, round_q8_0
 from swarmnode.inference.stage.scratch import Scratch
 from swarmnode.inference.stage.seam import Batch, StepResult
+from swarmnode.inference.stage.session_snapshots import export_session, restore_session
 from swarmnode.inference.stage.sessions import Sessions
 from swarmnode.inference.stage.shape import Shape, read_shape
 from swarmnode.inference.stage.weights import Matrix, Table, tensor_of, vector_of
@@ -37,13 +42,14 @@ def load_stage(
     residual: ResidualType | None = None,
     max_dequantised_bytes: int = 0,
     kv_bytes: int | None = None,
+    blocks: BlockLimits | None = None,
 ) -> NumpyStage:
     """A stage over a range of the model's layers (None: all of them).
 
     residual None: `f16` where any weight of the model is quantised, else `f32`.
     max_dequantised_bytes: weights are unpacked once and held as float32 if all of the range's fit,
     else a block at a time at each use; the results are the same. kv_bytes: room for the keys and
-    values of all sessions; None is no limit.
+    values of all sessions; None is no limit. blocks: of the shared blocks; None for none.
     `gguf` must stay open as long as the stage is used. Raises `BadModelFile` and `Refused` for files
     and ranges that cannot be run.
     """
@@ -59,7 +65,7 @@ def load_stage(
         residual = "f16" if _weights_are_quantised(gguf) else "f32"
     profile = NumericsProfile(f"{KERNEL}/{core}", kv, residual)
     held = held_bytes(facts, layers) <= max_dequantised_bytes
-    return NumpyStage(gguf, facts, layers, profile, held, kv_bytes)
+    return NumpyStage(gguf, facts, layers, profile, held, kv_bytes, blocks)
 
 
 def _weights_are_quantised(gguf: GgufFile) -> bool:
@@ -78,13 +84,14 @@ class NumpyStage:
         profile: NumericsProfile,
         held: bool,
         kv_bytes: int | None,
+        blocks: BlockLimits | None = None,
     ) -> None:
         self.facts, self.layers, self.profile = facts, layers, profile
         self.embeds, self.has_head = layers.start == 0, layers.end == facts.layers
         self.progress = 0
         self._scratch = Scratch()
         self._shape: Shape = read_shape(gguf, facts)
-        self._sessions = Sessions(len(layers), self._shape, profile.kv, kv_bytes)
+        self._sessions = Sessions(len(layers), self._shape, profile.kv, kv_bytes, blocks)
         self._layers = [
             Layer(read_layer(gguf, index, self._shape, held, self._scratch), self._shape, self._scratch)
             for index in range(layers.start, layers.end)
@@ -109,6 +116,29 @@ class NumpyStage:
 
     def close(self, session: int) -> None:
         self._sessions.close(session)
+
+    def adopt(self, session: int, keys: Sequence[bytes]) -> int:
+        return self._sessions.adopt(session, keys)
+
+    def publish(self, session: int, keys: Sequence[bytes]) -> None:
+        self._sessions.publish(session, keys)
+
+    def export(self, session: int, position: int) -> bytes:
+        shape = shape_of(self.facts, self.layers, self.profile)
+        return export_session(shape, self._sessions.get(session), position)
+
+    def restore(self, session: int, snapshot: bytes) -> None:
+        shape = shape_of(self.facts, self.layers, self.profile)
+        restore_session(shape, self._sessions.empty(session), snapshot)
+
+    def forget_blocks(self) -> None:
+        self._sessions.blocks.clear()
+
+    def expire(self, now: float) -> None:
+        self._sessions.blocks.expire(now)
+
+    def block_counts(self) -> BlockCounts:
+        return self._sessions.blocks.counts()
 
     def resident_bytes(self) -> int:
         """Bytes held for weights, buffers and caches (not the mapped file)."""

@@ -7,12 +7,15 @@ begins or ends with them. Its answer for a row depends on that row's token and i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from swarmnode.inference.cache.block_store import BlockCounts as BlockCounts
+from swarmnode.inference.cache.layer_cache import BLOCK as BLOCK
 from swarmnode.values.cards import ModelFacts
 from swarmnode.values.layers import LayerRange, NumericsProfile
 
@@ -56,7 +59,14 @@ class StepResult:
 
 
 class Stage(Protocol):
-    """Not thread-safe; lives on the engine's thread."""
+    """Not thread-safe; lives on the engine's thread.
+
+    Shared blocks (`adopt` ... `block_counts`): a block is what the stage remembers of `BLOCK` positions
+    at an absolute multiple of `BLOCK`, in all its layers, under a key that names its content and all
+    before it (`inference.cache.block_keys`). An adopted position holds bit for bit what computing it
+    would have given. Blocks nobody uses are given up, the longest unused first, before `open` fails for
+    want of room.
+    """
 
     facts: ModelFacts
     layers: LayerRange
@@ -83,3 +93,35 @@ class Stage(Protocol):
 
     def resident_bytes(self) -> int:
         """Bytes of memory held for weights, buffers and caches (not the mapped file)."""
+
+    def adopt(self, session: int, keys: Sequence[bytes]) -> int:
+        """Give an open and empty session the longest known run of blocks: `keys[i]` names the content of
+        positions 64*i .. 64*i+63 (and, being chained, all before). Returns the positions that the session
+        holds now, a multiple of `BLOCK`; 0 when the first key is not known. Blocks beyond the session's
+        room are not given. Raises `Refused` for sessions that are unknown (`unknown_session`) or hold
+        something (`session_not_empty`)."""
+
+    def publish(self, session: int, keys: Sequence[bytes]) -> None:
+        """Let later sessions adopt the session's first `len(keys)` blocks, as far as it holds them (keys
+        of blocks that it does not hold in full are ignored). Known keys are refreshed. Does nothing
+        where shared blocks are off, or there is no room for one more."""
+
+    def export(self, session: int, position: int) -> bytes:
+        """A snapshot of the first `position` positions, self-describing: a versioned header with profile,
+        model shape, layers and position, then the rows (`inference.cache.snapshots`). The same
+        positions give the same bytes. Raises `Refused` (`bad_position`) for more than the session holds."""
+
+    def restore(self, session: int, snapshot: bytes) -> None:
+        """Fill an open, empty session. Raises `Refused` (`bad_snapshot`) for snapshots of another model
+        shape, range or profile, of damaged length, longer than the session's room, or with numbers that
+        are not finite; the session is then still empty."""
+
+    def forget_blocks(self) -> None:
+        """Give up all shared blocks; sessions that adopted some keep what they hold."""
+
+    def expire(self, now: float) -> None:
+        """Give up shared blocks that were not used for the time to live. now: seconds, of the caller's
+        clock; the stage takes the last one it was told as the time of a use."""
+
+    def block_counts(self) -> BlockCounts:
+        """What became of the shared blocks so far."""

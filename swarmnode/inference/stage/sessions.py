@@ -1,14 +1,20 @@
-"""The sessions of a stage: their caches and the room reserved for them."""
+"""The sessions of a stage: their caches, the room reserved for them, and the blocks they share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from swarmnode.inference.cache.attention_cache import AttentionCache, storage_of
+from swarmnode.inference.cache.block_store import BlockLimits, BlockStore
 from swarmnode.inference.cache.layer_cache import BLOCK, Snapshot, blocks_for
 from swarmnode.inference.stage.shape import Shape
 from swarmnode.values.errors import Refused, Unavailable
 from swarmnode.values.layers import KvType
+
+SharedBlock = npt.NDArray[np.generic]
 
 
 class Session:
@@ -29,18 +35,32 @@ class Session:
     def snapshot(self, position: int) -> tuple[Snapshot, ...]:
         return tuple(cache.snapshot(position) for cache in self.caches)
 
+    def block(self, index: int) -> SharedBlock:
+        """A copy of 64 positions in all layers: [layer, keys then values, kv_head, 64, head_dim]."""
+        return np.stack([cache.block(index) for cache in self.caches])
+
+    def append_block(self, block: SharedBlock) -> None:
+        for cache, part in zip(self.caches, block, strict=True):
+            cache.append_block(part)
+
     def restore(self, snapshots: Sequence[Snapshot]) -> None:
         for cache, snapshot in zip(self.caches, snapshots, strict=True):
             cache.restore(snapshot)
 
 
 class Sessions:
-    """All sessions of a stage. kv_bytes: the room for all of them together; None is no limit."""
+    """All sessions of a stage. kv_bytes: the room for all of them and for shared blocks; None is no limit.
 
-    def __init__(self, layers: int, shape: Shape, kv: KvType, kv_bytes: int | None) -> None:
+    Shared blocks are copies; they take only room that no session has reserved.
+    """
+
+    def __init__(
+        self, layers: int, shape: Shape, kv: KvType, kv_bytes: int | None, limits: BlockLimits | None = None
+    ) -> None:
         self._layers, self._shape, self._kv, self._limit = layers, shape, kv, kv_bytes
         self._item = storage_of(kv)().itemsize
         self._open: dict[int, Session] = {}
+        self.blocks: BlockStore[SharedBlock] = BlockStore(limits or BlockLimits())
 
     def reserved_bytes(self, tokens: int) -> int:
         """What a session of that many positions may come to take."""
@@ -53,19 +73,52 @@ class Sessions:
         old = self._open.get(number)
         if old is not None and old.tokens >= tokens:
             return
-        others = sum(self.reserved_bytes(s.tokens) for n, s in self._open.items() if n != number)
-        needed = self.reserved_bytes(tokens)
-        if self._limit is not None and others + needed > self._limit:
-            raise Unavailable(
-                f"keys and values of {tokens} tokens need {needed} bytes; {max(self._limit - others, 0)} of "
-                f"{self._limit} are free",
-                code="no_cache_room",
-                hint="Ask for fewer tokens, wait for other requests to end, or allow more memory.",
-            )
+        self._make_room(number, tokens)
         session = Session(tokens, self._layers, self._shape, self._kv)
         if old is not None:
             session.restore(old.snapshot(old.length))
         self._open[number] = session
+
+    def _make_room(self, number: int, tokens: int) -> None:
+        """Give up shared blocks until there is room for the session. Raises `Unavailable`, and then gives
+        up none."""
+        if self._limit is None:
+            return
+        free = self._limit - self._reserved(besides=number)
+        needed = self.reserved_bytes(tokens)
+        if needed > free:
+            raise Unavailable(
+                f"keys and values of {tokens} tokens need {needed} bytes; {max(free, 0)} of {self._limit} "
+                "are free",
+                code="no_cache_room",
+                hint="Ask for fewer tokens, wait for other requests to end, or allow more memory.",
+            )
+        while self.blocks.nbytes > free - needed:
+            self.blocks.give_up_oldest()
+
+    def _reserved(self, besides: int | None = None) -> int:
+        return sum(self.reserved_bytes(s.tokens) for n, s in self._open.items() if n != besides)
+
+    def adopt(self, number: int, keys: Sequence[bytes]) -> int:
+        """See `seam.Stage.adopt`."""
+        session = self.empty(number)
+        for block in self.blocks.find(keys[: session.tokens // BLOCK]):
+            session.append_block(block)
+        return session.length
+
+    def publish(self, number: int, keys: Sequence[bytes]) -> None:
+        """See `seam.Stage.publish`."""
+        session = self.get(number)
+        room = None if self._limit is None else self._limit - self._reserved()
+        whole = keys[: session.length // BLOCK]
+        self.blocks.put(whole, self.reserved_bytes(BLOCK), session.block, room)
+
+    def empty(self, number: int) -> Session:
+        """The open session, which must hold nothing; raises `Refused` (code `session_not_empty`)."""
+        session = self.get(number)
+        if session.length:
+            raise Refused(f"session {number} holds {session.length} positions", code="session_not_empty")
+        return session
 
     def get(self, number: int) -> Session:
         """The open session; raises `Refused` (code `unknown_session`)."""
@@ -78,5 +131,6 @@ class Sessions:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the blocks in use."""
-        return sum(cache.bytes for session in self._open.values() for cache in session.caches)
+        """Bytes of the blocks in use, shared ones among them."""
+        own = sum(cache.bytes for session in self._open.values() for cache in session.caches)
+        return own + self.blocks.nbytes
