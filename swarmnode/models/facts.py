@@ -12,7 +12,20 @@ from swarmnode.values.cards import ModelFacts
 from swarmnode.values.errors import Refused
 
 #: The families of `swarmnode.inference.models`, by the word `general.architecture` has for them.
-SUPPORTED_ARCHITECTURES = ("llama", "qwen2", "qwen3")
+SUPPORTED_ARCHITECTURES = (
+    "llama",
+    "qwen2",
+    "qwen3",
+    "qwen3moe",
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "glm4",
+    "starcoder2",
+)
+#: Those of them that may be mixtures of experts.
+EXPERT_ARCHITECTURES = frozenset({"llama", "qwen3moe"})
 
 MAX_LAYERS = 1024
 MAX_HIDDEN = 1 << 17
@@ -20,6 +33,8 @@ MAX_HEADS = 1024
 MAX_HEAD_DIM = 1024
 MAX_VOCAB = 1 << 22
 MAX_CONTEXT = 1 << 30
+MAX_FEED_FORWARD = 1 << 24
+MAX_EXPERTS = 512
 
 #: Weight types that are plain floats; every other type is quantised (DESIGN 6).
 FLOAT_TYPES = frozenset({"F32", "F16", "BF16"})
@@ -78,7 +93,8 @@ def read_facts(gguf: GgufFile) -> ModelFacts:
     kv_heads = keys.integer("attention.head_count_kv", 1, heads, default=heads)
     if heads % kv_heads:
         raise BadModelFile(gguf.path, f"{heads} heads do not divide among {kv_heads} key-value heads")
-    _check_window(gguf, keys)
+    feed_forward = keys.integer("feed_forward_length", 1, MAX_FEED_FORWARD)
+    experts = keys.integer("expert_count", 0, MAX_EXPERTS, default=0)
     sizes, elements = _by_layer(gguf, layers)
     total = sum(tensor.nbytes for tensor in gguf.tensors.values())
     return ModelFacts(
@@ -96,8 +112,11 @@ def read_facts(gguf: GgufFile) -> ModelFacts:
         shared_bytes=total - sum(sizes),
         largest_tensor_elements=max(tensor.elements for tensor in gguf.tensors.values()),
         layer_elements=elements,
-        feed_forward=keys.integer("feed_forward_length", 1, 1 << 24),
+        feed_forward=feed_forward,
         tied="output.weight" not in gguf.tensors,
+        experts=experts,
+        experts_used=keys.integer("expert_used_count", 1, experts) if experts else 0,
+        expert_feed_forward=_expert_width(keys, feed_forward) if experts else 0,
     )
 
 
@@ -108,7 +127,7 @@ def read_architecture(gguf: GgufFile) -> str:
         raise BadModelFile(gguf.path, "the metadata lack general.architecture")
     if name not in SUPPORTED_ARCHITECTURES:
         raise _unsupported(gguf, f"the architecture {name[:64]!r}")
-    if gguf.metadata.get(f"{name}.expert_count", 0):
+    if name not in EXPERT_ARCHITECTURES and gguf.metadata.get(f"{name}.expert_count", 0):
         raise _unsupported(gguf, f"a mixture of experts of the architecture {name!r}")
     return name
 
@@ -121,10 +140,8 @@ def _unsupported(gguf: GgufFile, what: str) -> Refused:
     )
 
 
-def _check_window(gguf: GgufFile, keys: Keys) -> None:
-    window = keys.integer("attention.sliding_window", 0, MAX_CONTEXT, default=0)
-    if window and window < keys.integer("context_length", 1, MAX_CONTEXT):
-        raise _unsupported(gguf, f"attention through a sliding window of {window} tokens")
+def _expert_width(keys: Keys, feed_forward: int) -> int:
+    return keys.integer("expert_feed_forward_length", 1, MAX_FEED_FORWARD, default=feed_forward)
 
 
 def is_quantised(tensors: Iterable[TensorInfo]) -> bool:

@@ -46,6 +46,15 @@ class Keys:
             raise self._fault(name, f"{_brief(value)}; known are {', '.join(choices)}")
         return value
 
+    def flags(self, name: str, count: int) -> tuple[bool, ...] | None:
+        """A list of `count` truth values; None where there is nothing or no list."""
+        value = self._gguf.metadata.get(f"{self._prefix}.{name}")
+        if not isinstance(value, list):
+            return None
+        if len(value) != count or not all(isinstance(each, bool) for each in value):
+            raise self._fault(name, f"{_brief(value)}, not {count} truth values")
+        return tuple(value)
+
     def _value(self, name: str, default: object) -> object:
         value = self._gguf.metadata.get(f"{self._prefix}.{name}", default)
         if value is None:

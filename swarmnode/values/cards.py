@@ -13,6 +13,8 @@ class ModelFacts:
     layer_bytes: the same for each layer; what belongs to no layer is in `shared_bytes`.
     layer_elements: how many numbers each layer's tensors hold.
     feed_forward: the width of the feed-forward network. tied: the output head is the embedding.
+    experts: how many a layer has (0: none, all weights work for every token); experts_used: how many
+    a token goes through; expert_feed_forward: the width of each.
     """
 
     architecture: str
@@ -31,6 +33,9 @@ class ModelFacts:
     layer_elements: tuple[int, ...] = ()
     feed_forward: int = 0
     tied: bool = False
+    experts: int = 0
+    experts_used: int = 0
+    expert_feed_forward: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from swarmnode.inference.models import llama, qwen2, qwen3
+from swarmnode.inference.models import (
+    gemma,
+    gemma2,
+    gemma3,
+    glm4,
+    llama,
+    phi3,
+    qwen2,
+    qwen3,
+    qwen3moe,
+    starcoder2,
+)
 from swarmnode.inference.models.family import Family
 from swarmnode.values.errors import Refused
 
-FAMILIES: dict[str, Family] = {module.FAMILY.architecture: module.FAMILY for module in (llama, qwen2, qwen3)}
+_MODULES = (llama, qwen2, qwen3, qwen3moe, gemma, gemma2, gemma3, phi3, glm4, starcoder2)
+FAMILIES: dict[str, Family] = {module.FAMILY.architecture: module.FAMILY for module in _MODULES}
 
 
 def family_of(architecture: str) -> Family:

@@ -6,6 +6,7 @@ and its reference code (frequency-dependent scaling).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import pi
 
 import numpy as np
@@ -16,23 +17,38 @@ from swarmnode.models.keys import Keys
 from swarmnode.values.errors import Refused
 
 MAX_BASE = 1e12
+LOCAL_BASE = "rope.freq_base_swa"
 FACTORS_TENSOR = "rope_freqs.weight"
 SCALING_KINDS = ("none", "linear", "llama3")
 LATER_SCALING_KINDS = ("yarn", "longrope", "dynamic")
 
 
-def frequencies(gguf: GgufFile, keys: Keys, head_dim: int) -> npt.NDArray[np.float64]:
-    """Radians a position for each pair: float64 [rope_dim / 2].
+@dataclass(frozen=True, slots=True, eq=False)
+class Speeds:
+    """Radians a position for each pair, float64 [rope_dim / 2]: in layers that see everything, and in
+    those with a window (the same array where they turn alike). factor: of all sines and cosines."""
 
-    Takes `rope.freq_base`, `rope.scaling.*` and the tensor `rope_freqs.weight` into account. Raises
-    `Refused` for scalings that are not supported, `BadModelFile` for absurd numbers.
+    everywhere: npt.NDArray[np.float64]
+    local: npt.NDArray[np.float64]
+    factor: float = 1.0
+
+
+def read_speeds(gguf: GgufFile, keys: Keys, head_dim: int, local_base: float | None = None) -> Speeds:
+    """The speeds of a model, by `rope.*` of the header and the tensor `rope_freqs.weight`.
+
+    local_base: the family's base for layers with a window, which are not scaled. Raises `Refused` for
+    scalings that are not supported, `BadModelFile` for absurd numbers.
     """
-    size = keys.integer("rope.dimension_count", 2, head_dim, default=head_dim)
-    if size % 2:
-        raise BadModelFile(gguf.path, f"rotary positions over an odd number ({size}) of dimensions")
-    base = keys.number("rope.freq_base", 1.0, MAX_BASE, default=10000.0)
-    plain = base ** (-np.arange(0, size, 2, dtype=np.float64) / size)
-    return _scaled(plain, keys, gguf) / _factors(gguf, size // 2)
+    everywhere, factor = _scaled(gguf, keys, head_dim)
+    if local_base is None and not keys.has(LOCAL_BASE):
+        return Speeds(everywhere, everywhere, factor)
+    base = keys.number(LOCAL_BASE, 1.0, MAX_BASE, default=local_base)
+    return Speeds(everywhere, plain_speeds(2 * everywhere.size, base), factor)
+
+
+def plain_speeds(size: int, base: float) -> npt.NDArray[np.float64]:
+    """The speeds of rotary positions over `size` dimensions, not scaled: float64 [size / 2]."""
+    return base ** (-np.arange(0, size, 2, dtype=np.float64) / size)
 
 
 def _factors(gguf: GgufFile, pairs: int) -> npt.NDArray[np.float64]:
@@ -47,7 +63,13 @@ def _factors(gguf: GgufFile, pairs: int) -> npt.NDArray[np.float64]:
     return factors
 
 
-def _scaled(plain: npt.NDArray[np.float64], keys: Keys, gguf: GgufFile) -> npt.NDArray[np.float64]:
+def _scaled(gguf: GgufFile, keys: Keys, head_dim: int) -> tuple[npt.NDArray[np.float64], float]:
+    """Speeds with all scaling, and the factor of sines and cosines."""
+    size = keys.integer("rope.dimension_count", 2, head_dim, default=head_dim)
+    if size % 2:
+        raise BadModelFile(gguf.path, f"rotary positions over an odd number ({size}) of dimensions")
+    base = keys.number("rope.freq_base", 1.0, MAX_BASE, default=10000.0)
+    plain = plain_speeds(size, base) / _factors(gguf, size // 2)
     kind = keys.text("rope.scaling.type", SCALING_KINDS + LATER_SCALING_KINDS, default="linear")
     if kind in LATER_SCALING_KINDS:
         raise Refused(
@@ -56,17 +78,16 @@ def _scaled(plain: npt.NDArray[np.float64], keys: Keys, gguf: GgufFile) -> npt.N
             hint="Choose a file whose positions are not scaled, or scaled as Llama 3 or linearly.",
         )
     if kind == "none":
-        return plain
-    factor = _factor(keys)
+        return plain, 1.0
     if kind == "llama3":
         return llama3_scaled(
             plain,
-            factor=factor,
+            factor=_factor(keys),
             low=keys.number("rope.scaling.low_freq_factor", 1e-3, 1e6, default=1.0),
             high=keys.number("rope.scaling.high_freq_factor", 1e-3, 1e6, default=4.0),
             original=keys.integer("rope.scaling.original_context_length", 1, 1 << 30, default=8192),
-        )
-    return plain / factor
+        ), 1.0
+    return plain / _factor(keys), 1.0
 
 
 def _factor(keys: Keys) -> float:
@@ -88,12 +109,21 @@ def llama3_scaled(
 
 
 class Rotation:
-    """The sines and cosines of some positions, ready to turn the heads of those rows."""
+    """The sines and cosines of some positions, ready to turn the heads of those rows.
 
-    def __init__(self, positions: npt.NDArray[np.int64], speeds: npt.NDArray[np.float64], pairs: bool):
+    factor: what both are multiplied by (some scalings lengthen queries and keys).
+    """
+
+    def __init__(
+        self,
+        positions: npt.NDArray[np.int64],
+        speeds: npt.NDArray[np.float64],
+        pairs: bool,
+        factor: float = 1.0,
+    ) -> None:
         angles = positions[:, None] * speeds
-        self._cos = np.cos(angles).astype(np.float32)[:, None, :]
-        self._sin = np.sin(angles).astype(np.float32)[:, None, :]
+        self._cos = (factor * np.cos(angles)).astype(np.float32)[:, None, :]
+        self._sin = (factor * np.sin(angles)).astype(np.float32)[:, None, :]
         self._pairs = pairs
         self._size = 2 * speeds.size
 

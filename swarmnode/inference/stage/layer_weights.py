@@ -1,81 +1,69 @@
-"""The weights of one decoder layer, found by name; a tensor nobody expects is an error."""
+"""The weights of one decoder layer, ready for products: what its tensors say, unpacked where held."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from swarmnode.inference.stage.layer_tensors import LayerTensors, Norm, expert_of, find_layer
 from swarmnode.inference.stage.scratch import Scratch
 from swarmnode.inference.stage.shape import Shape
-from swarmnode.inference.stage.weights import Matrix, tensor_of, vector_of
+from swarmnode.inference.stage.weights import Matrix
 from swarmnode.models.gguf import GgufFile, TensorInfo
-from swarmnode.values.errors import Refused
 
 Floats = npt.NDArray[np.float32]
 
-#: Tensors of old converters that say nothing that the metadata do not.
-IGNORED = frozenset({"attn_rot_embd.weight"})
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A feed-forward network, or one expert. gate_up: both inner projections stacked, or up alone."""
+
+    gate_up: Matrix
+    gate_up_bias: Floats | None
+    down: Matrix
+    down_bias: Floats | None
+
+    @property
+    def bytes(self) -> int:
+        return self.gate_up.bytes + self.down.bytes + _bytes(self.gate_up_bias, self.down_bias)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerWeights:
-    """One layer. qkv: query, key and value projections stacked; gate_up: both inner projections of
-    the feed-forward network stacked; head_norm: [heads + kv_heads, head_dim]."""
+    """One layer. qkv: query, key and value projections stacked; head_norm: [heads + kv_heads,
+    head_dim]; networks: the feed-forward network, or with a router (one row an expert) all experts."""
 
-    attention_norm: Floats
+    attention_norm: Norm
     qkv: Matrix
     qkv_bias: Floats | None
     head_norm: Floats | None
     output: Matrix
     output_bias: Floats | None
-    feed_forward_norm: Floats
-    gate_up: Matrix
-    down: Matrix
+    post_attention_norm: Norm | None
+    feed_forward_norm: Norm
+    router: Matrix | None
+    networks: tuple[Network, ...]
+    post_feed_forward_norm: Norm | None
 
     @property
     def bytes(self) -> int:
-        parts = (self.qkv, self.output, self.gate_up, self.down)
-        vectors = (
+        """Bytes of memory held (the mapped file not counted)."""
+        matrices = (self.qkv, self.output, self.router, *self.networks)
+        norms = (
             self.attention_norm,
+            self.post_attention_norm,
             self.feed_forward_norm,
-            self.qkv_bias,
-            self.head_norm,
-            self.output_bias,
+            self.post_feed_forward_norm,
         )
-        return sum(part.bytes for part in parts) + sum(v.nbytes for v in vectors if v is not None)
+        held = sum(part.bytes for part in (*matrices, *norms) if part is not None)
+        return held + _bytes(self.qkv_bias, self.head_norm, self.output_bias)
 
 
-class _Names:
-    """The tensors of one layer by short name, and which of them were asked for."""
-
-    def __init__(self, gguf: GgufFile, layer: int) -> None:
-        self._gguf = gguf
-        self._prefix = f"blk.{layer}."
-        self._left = {name[len(self._prefix) :] for name in gguf.tensors if name.startswith(self._prefix)}
-        self._left -= IGNORED
-
-    def has(self, name: str) -> bool:
-        return self._prefix + name in self._gguf.tensors
-
-    def matrix(self, name: str, rows: int, width: int) -> TensorInfo:
-        self._left.discard(name)
-        return tensor_of(self._gguf, self._prefix + name, (rows, width))
-
-    def vector(self, name: str, size: int) -> Floats:
-        self._left.discard(name)
-        return vector_of(self._gguf, self._prefix + name, size)
-
-    def check_all_used(self) -> None:
-        if self._left:
-            raise Refused(
-                f"{self._gguf.path.name}: the tensor {self._prefix}{min(self._left)} is not part of "
-                f"any model family that is supported",
-                code="unsupported_tensor",
-                hint="This variant of the architecture is not supported; choose another file.",
-            )
+def _bytes(*vectors: Floats | None) -> int:
+    return sum(vector.nbytes for vector in vectors if vector is not None)
 
 
 def read_layer(gguf: GgufFile, layer: int, shape: Shape, held: bool, scratch: Scratch) -> LayerWeights:
@@ -83,63 +71,43 @@ def read_layer(gguf: GgufFile, layer: int, shape: Shape, held: bool, scratch: Sc
 
     Raises `BadModelFile` for missing tensors and wrong shapes, `Refused` for unexpected ones.
     """
-    names, hidden, inner = _Names(gguf, layer), shape.hidden, shape.feed_forward
+    found = find_layer(gguf, layer, shape)
 
-    def stack(*tensors: TensorInfo) -> Callable[[], Matrix]:
-        return lambda: Matrix(gguf, tensors, held, scratch)
+    def matrix(*tensors: TensorInfo) -> Matrix:
+        return Matrix(gguf, tensors, held, scratch)
 
-    qkv = stack(
-        names.matrix("attn_q.weight", shape.query_size, hidden),
-        names.matrix("attn_k.weight", shape.kv_size, hidden),
-        names.matrix("attn_v.weight", shape.kv_size, hidden),
-    )
-    output = stack(names.matrix("attn_output.weight", hidden, shape.query_size))
-    gate_up = stack(
-        names.matrix("ffn_gate.weight", inner, hidden),
-        names.matrix("ffn_up.weight", inner, hidden),
-    )
-    down = stack(names.matrix("ffn_down.weight", hidden, inner))
-    vectors = (
-        names.vector("attn_norm.weight", hidden),
-        names.vector("ffn_norm.weight", hidden),
-        _projection_bias(names, shape),
-        _head_norm(names, shape),
-        names.vector("attn_output.bias", hidden) if _optional(names, shape, "attn_output.bias") else None,
-    )
-    names.check_all_used()
+    def network(gate_up: Sequence[TensorInfo], down: TensorInfo) -> Network:
+        return Network(matrix(*gate_up), found.gate_up_bias, matrix(down), found.down_bias)
+
     return LayerWeights(
-        attention_norm=vectors[0],
-        qkv=qkv(),
-        qkv_bias=vectors[2],
-        head_norm=vectors[3],
-        output=output(),
-        output_bias=vectors[4],
-        feed_forward_norm=vectors[1],
-        gate_up=gate_up(),
-        down=down(),
+        attention_norm=found.attention_norm,
+        qkv=matrix(*found.qkv),
+        qkv_bias=found.qkv_bias,
+        head_norm=_head_norm(found, shape),
+        output=matrix(found.output),
+        output_bias=found.output_bias,
+        post_attention_norm=found.post_attention_norm,
+        feed_forward_norm=found.feed_forward_norm,
+        router=None if found.router is None else matrix(found.router),
+        networks=tuple(network(gate_up, down) for gate_up, down in _networks(found, shape)),
+        post_feed_forward_norm=found.post_feed_forward_norm,
     )
 
 
-def _optional(names: _Names, shape: Shape, name: str) -> bool:
-    return shape.family.projection_bias == "optional" and names.has(name)
+def _networks(found: LayerTensors, shape: Shape) -> list[tuple[tuple[TensorInfo, ...], TensorInfo]]:
+    """(gate and up, down) of the feed-forward network, or of every expert."""
+    if found.expert_gate is None or found.expert_up is None or found.expert_down is None:
+        assert found.down is not None  # a layer without experts has a feed-forward network
+        return [(found.gate_up, found.down)]
+    gate, up, down = found.expert_gate, found.expert_up, found.expert_down
+    return [
+        ((expert_of(gate, expert), expert_of(up, expert)), expert_of(down, expert))
+        for expert in range(shape.experts)
+    ]
 
 
-def _projection_bias(names: _Names, shape: Shape) -> Floats | None:
-    wanted = shape.family.projection_bias
-    if wanted == "none" or (wanted == "optional" and not names.has("attn_q.bias")):
+def _head_norm(found: LayerTensors, shape: Shape) -> Floats | None:
+    if found.query_norm is None or found.key_norm is None:
         return None
-    return np.concatenate(
-        [
-            names.vector("attn_q.bias", shape.query_size),
-            names.vector("attn_k.bias", shape.kv_size),
-            names.vector("attn_v.bias", shape.kv_size),
-        ]
-    )
-
-
-def _head_norm(names: _Names, shape: Shape) -> Floats | None:
-    if not shape.family.head_norm:
-        return None
-    query = names.vector("attn_q_norm.weight", shape.head_dim)
-    key = names.vector("attn_k_norm.weight", shape.head_dim)
-    return np.concatenate([np.tile(query, (shape.heads, 1)), np.tile(key, (shape.kv_heads, 1))])
+    parts = (np.tile(found.query_norm, (shape.heads, 1)), np.tile(found.key_norm, (shape.kv_heads, 1)))
+    return np.concatenate(parts)

@@ -12,7 +12,9 @@ from swarmnode.inference.cache.snapshots import shape_of
 from swarmnode.inference.models.rope import Rotation
 from swarmnode.inference.stage.batch_check import check_batch, wanted_rows
 from swarmnode.inference.stage.blas import hold_to_one_thread
-from swarmnode.inference.stage.layer import Layer, Span, normalise
+from swarmnode.inference.stage.elementwise import apply_norm, soft_cap
+from swarmnode.inference.stage.layer import Layer, Span
+from swarmnode.inference.stage.layer_tensors import find_output_norm
 from swarmnode.inference.stage.layer_weights import read_layer
 from swarmnode.inference.stage.residual import round_f16, round_q8_0
 from swarmnode.inference.stage.scratch import Scratch
@@ -20,7 +22,7 @@ from swarmnode.inference.stage.seam import Batch, StepResult
 from swarmnode.inference.stage.session_snapshots import export_session, restore_session
 from swarmnode.inference.stage.sessions import Sessions
 from swarmnode.inference.stage.shape import Shape, read_shape
-from swarmnode.inference.stage.weights import Matrix, Table, tensor_of, vector_of
+from swarmnode.inference.stage.weights import Matrix, Table, tensor_of
 from swarmnode.models.facts import is_quantised, layer_of, read_facts
 from swarmnode.models.gguf import GgufFile
 from swarmnode.policy.memory import held_bytes
@@ -31,7 +33,7 @@ from swarmnode.values.layers import KvType, LayerRange, NumericsProfile, Residua
 Floats = npt.NDArray[np.float32]
 
 KERNEL = "numpy-1"
-EMBEDDING, HEAD, HEAD_NORM = "token_embd.weight", "output.weight", "output_norm.weight"
+EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 
 
 def load_stage(
@@ -101,7 +103,7 @@ class NumpyStage:
             self._embedding = Table(gguf, embedding)
         if self.has_head:
             head = embedding if facts.tied else tensor_of(gguf, HEAD, embedding.shape)
-            self._head_norm = vector_of(gguf, HEAD_NORM, facts.hidden)
+            self._head_norm = find_output_norm(gguf, self._shape)
             self._head = Matrix(gguf, [head], held, self._scratch)
 
     def open(self, session: int, tokens: int) -> None:
@@ -144,7 +146,7 @@ class NumpyStage:
         """Bytes held for weights, buffers and caches (not the mapped file)."""
         weights = sum(layer.weights.bytes for layer in self._layers)
         if self.has_head:
-            weights += self._head.bytes + self._head_norm.nbytes
+            weights += self._head.bytes + self._head_norm.bytes
         return weights + self._scratch.bytes + self._sessions.bytes
 
     def step(self, batch: Batch) -> StepResult:
@@ -171,9 +173,11 @@ class NumpyStage:
     def _computed(self, batch: Batch) -> StepResult:
         hidden = self._start(batch)
         positions = np.concatenate([np.arange(s.first, s.first + s.count) for s in batch.slices])
-        rotation = Rotation(positions, self._shape.rope, self._shape.family.rope == "pairs")
+        rotations = self._rotations(positions)
         for index, layer in enumerate(self._layers):
-            layer.run(hidden, rotation, self._spans(batch, index))
+            number = self.layers.start + index
+            rotation = rotations[id(self._shape.ropes[number])]
+            layer.run(hidden, rotation, self._shape.windows[number], self._spans(batch, index))
             if self.profile.residual == "f16":
                 round_f16(hidden)
             self.progress += 1
@@ -183,12 +187,20 @@ class NumpyStage:
             StepResult(logits=self._logits(batch, hidden)) if self.has_head else StepResult(self._cut(hidden))
         )
 
+    def _rotations(self, positions: npt.NDArray[np.int64]) -> dict[int, Rotation]:
+        """One for each array of speeds that these layers have, by its `id`."""
+        shape = self._shape
+        mine = {id(speeds): speeds for speeds in shape.ropes[self.layers.start : self.layers.end]}
+        pairs = shape.family.rope == "pairs"
+        return {key: Rotation(positions, speeds, pairs, shape.rope_factor) for key, speeds in mine.items()}
+
     def _start(self, batch: Batch) -> Floats:
         if batch.hidden is not None:
             return np.array(batch.hidden, np.float32)
         assert batch.tokens is not None  # checked with the batch
         hidden = np.empty((len(batch.tokens), self.facts.hidden), np.float32)
         self._embedding.look_up(batch.tokens, hidden)
+        hidden *= self._shape.embedding_scale
         if self.profile.residual == "f16":
             round_f16(hidden)  # rows embedded elsewhere come rounded: these must be the same
         return hidden
@@ -211,8 +223,9 @@ class NumpyStage:
         logits = np.empty((len(rows), self.facts.vocab), np.float32)
         if len(rows):
             normed = np.empty((len(rows), self.facts.hidden), np.float32)
-            normalise(hidden[rows], self._head_norm, self._shape.epsilon, normed)
+            apply_norm(hidden[rows], self._head_norm, self._shape.epsilon, normed)
             self._head.multiply(normed, logits)
+            soft_cap(logits, self._shape.final_softcap)
             if not np.isfinite(logits).all():
                 raise FloatingPointError("the logits are not finite")
         return logits

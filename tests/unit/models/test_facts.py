@@ -100,25 +100,57 @@ def test_heads_without_a_size_share_the_width(gguf: GgufFile) -> None:
         read_facts(changed(gguf, attention__head_count=6))
 
 
+@pytest.mark.parametrize("architecture", ["mamba", "deepseek2", "qwen2moe", "llama4"])
+def test_families_that_are_not_built_are_refused_with_those_that_are(
+    gguf: GgufFile, architecture: str
+) -> None:
+    changed(gguf, general__architecture=architecture)
+    gguf.tensors.clear()  # nothing of them is looked at
+    with pytest.raises(Refused, match=f"the architecture '{architecture}'") as caught:
+        read_facts(gguf)
+    assert caught.value.code == "unsupported_architecture"
+    assert "llama, qwen2, qwen3, qwen3moe, gemma, gemma2, gemma3, phi3, glm4, st" in caught.value.hint
+
+
+def test_experts_in_a_family_that_has_none(tmp_path: Path) -> None:
+    path = write_random_model(tmp_path / "m.gguf", RandomModel(architecture="qwen2"), expert_count=8)
+    with pytest.raises(Refused, match="a mixture of experts of the architecture 'qwen2'") as caught:
+        read_facts(GgufFile(path))
+    assert caught.value.code == "unsupported_architecture"
+
+
+def test_facts_of_experts(gguf: GgufFile) -> None:
+    facts = read_facts(changed(gguf, expert_count=8, expert_used_count=2))
+    assert (facts.experts, facts.experts_used, facts.expert_feed_forward) == (8, 2, 96)
+    assert read_facts(changed(gguf, expert_feed_forward_length=32)).expert_feed_forward == 32
+
+
+def test_no_experts(gguf: GgufFile) -> None:
+    facts = read_facts(changed(gguf, expert_count=0))
+    assert (facts.experts, facts.experts_used, facts.expert_feed_forward) == (0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"general__architecture": "mamba"}, "the architecture 'mamba'"),
-        ({"expert_count": 8}, "mixture of experts"),
-        ({"attention__sliding_window": 128}, "sliding window of 128"),
+        ({"expert_count": 513, "expert_used_count": 1}, "llama.expert_count is 513"),
+        ({"expert_count": 4}, "lack llama.expert_used_count"),
+        ({"expert_count": 4, "expert_used_count": 5}, "llama.expert_used_count is 5"),
+        ({"expert_count": 4, "expert_used_count": 0}, "llama.expert_used_count is 0"),
+        (
+            {"expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 0},
+            "llama.expert_feed_forward_length is 0",
+        ),
     ],
 )
-def test_what_is_not_built_is_refused_with_what_is(
-    gguf: GgufFile, values: dict[str, object], said: str
-) -> None:
-    with pytest.raises(Refused, match=said) as caught:
+def test_absurd_experts_are_named(gguf: GgufFile, values: dict[str, object], said: str) -> None:
+    with pytest.raises(BadModelFile, match=said):
         read_facts(changed(gguf, **values))
-    assert caught.value.code == "unsupported_architecture"
-    assert "llama, qwen2, qwen3" in caught.value.hint
 
 
-def test_a_window_as_wide_as_the_context_is_none(gguf: GgufFile) -> None:
-    assert read_facts(changed(gguf, attention__sliding_window=512)).layers == 3
+@pytest.mark.parametrize("window", [128, 512])
+def test_a_window_is_no_reason_to_refuse(gguf: GgufFile, window: int) -> None:
+    assert read_facts(changed(gguf, attention__sliding_window=window)).layers == 3
 
 
 def test_a_file_without_tensors_or_embedding(gguf: GgufFile) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swarmnode.inference.models.rope import Rotation, frequencies, llama3_scaled
+from swarmnode.inference.models.rope import Rotation, llama3_scaled, plain_speeds, read_speeds
 from swarmnode.models.gguf import BadModelFile, GgufFile
 from swarmnode.models.keys import Keys
 from swarmnode.testing.random_model import RandomModel, write_random_model
@@ -19,7 +19,7 @@ PLAIN = 10000.0 ** (-np.arange(0, 16, 2) / 16)
 def speeds(folder: Path, **metadata: object) -> np.ndarray:
     path = write_random_model(folder / "random.gguf", RandomModel(layers=1), **metadata)
     with GgufFile(path) as gguf:
-        return frequencies(gguf, Keys(gguf, "llama"), 16)
+        return read_speeds(gguf, Keys(gguf, "llama"), 16).everywhere
 
 
 @pytest.mark.parametrize("pairs", [True, False])
@@ -42,6 +42,30 @@ def test_a_row_turns_the_same_alone() -> None:
     for row in range(9):
         Rotation(np.array([row * 77]), PLAIN, True).turn(alone[row : row + 1])
     np.testing.assert_array_equal(heads.view(np.uint32), alone.view(np.uint32))
+
+
+def test_a_factor_lengthens_what_is_turned() -> None:
+    heads = np.random.default_rng(3).standard_normal((4, 2, 16)).astype(np.float32)
+    longer = heads.copy()
+    Rotation(np.arange(4), PLAIN, False).turn(heads)
+    Rotation(np.arange(4), PLAIN, False, 1.5).turn(longer)
+    np.testing.assert_allclose(longer, 1.5 * heads, rtol=1e-5, atol=1e-6)
+
+
+def test_local_layers_have_a_base_of_their_own_and_no_scaling(tmp_path: Path) -> None:
+    scaled = {"rope__freq_base": 1e6, "rope__scaling__factor": 8.0, "rope__scaling__type": "linear"}
+    path = write_random_model(tmp_path / "random.gguf", RandomModel(layers=1), **scaled)
+    with GgufFile(path) as gguf:
+        alike, apart = (read_speeds(gguf, Keys(gguf, "llama"), 16, base) for base in (None, 10000.0))
+    assert alike.local is alike.everywhere
+    np.testing.assert_allclose(apart.everywhere, plain_speeds(16, 1e6) / 8, rtol=1e-15)
+    np.testing.assert_allclose(apart.local, PLAIN, rtol=1e-15)
+    path = write_random_model(
+        tmp_path / "random.gguf", RandomModel(layers=1), rope__freq_base_swa=500.0, **scaled
+    )
+    with GgufFile(path) as gguf:
+        said = read_speeds(gguf, Keys(gguf, "llama"), 16, 10000.0).local
+    np.testing.assert_allclose(said, plain_speeds(16, 500.0), rtol=1e-15)
 
 
 def test_speeds_without_scaling(tmp_path: Path) -> None:
@@ -71,7 +95,7 @@ def test_a_factor_of_nought_or_the_word_none_is_no_scaling(tmp_path: Path) -> No
 def test_llama3_scaling_equals_the_converters_factors(shared: Path, tmp_path: Path) -> None:
     """The file's factors were written by llama.cpp's converter for factor 8, 1, 4, 64 positions."""
     with GgufFile(shared / "data/tiny-models/Llama3rope.f32.gguf") as gguf:
-        by_tensor = frequencies(gguf, Keys(gguf, "llama"), 16)
+        by_tensor = read_speeds(gguf, Keys(gguf, "llama"), 16).everywhere
     assert not np.allclose(by_tensor, PLAIN)
     np.testing.assert_allclose(
         llama3_scaled(PLAIN, factor=8, low=1, high=4, original=64), by_tensor, rtol=1e-6
