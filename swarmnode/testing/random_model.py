@@ -10,20 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-#: Where the float16 scales of a packed block lie, and by what the wanted spread is divided to get
-#: each: the typical size of what it multiplies.
-_SCALES: dict[str, tuple[tuple[int, float], ...]] = {
-    "Q4_K": ((0, 150.0), (2, 20.0)),
-    "Q5_K": ((0, 300.0), (2, 20.0)),
-    "Q6_K": ((208, 1300.0),),
-}
+from swarmnode.inference.models.registry import family_of
+from swarmnode.testing.random_weights import random_matrix
 
 
 @dataclass(frozen=True, slots=True)
 class RandomModel:
     """What to write. weights: one ggml type name for all matrices, or `Q4_K_M` for its usual mix.
 
-    K-quants need widths (hidden, feed_forward, heads * head_dim) that are multiples of 256.
+    Packed types need widths (hidden, feed_forward, expert_feed_forward, heads * head_dim) of whole
+    blocks: multiples of 32, of 256 for those with a K or I in their names.
+    rope_dim: numbers of a head that turn, 0 for all. window: of the layers that have one; 0: none.
+    experts: 0 for a dense model. fused: query, key and value as one tensor, where the family may.
     """
 
     architecture: str = "llama"
@@ -37,6 +35,12 @@ class RandomModel:
     vocab: int = 320
     context: int = 512
     tied: bool = False
+    rope_dim: int = 0
+    window: int = 0
+    experts: int = 0
+    experts_used: int = 2
+    expert_feed_forward: int = 32
+    fused: bool = True
     seed: int = 1
 
 
@@ -56,7 +60,7 @@ def write_random_model(path: str | os.PathLike[str], model: RandomModel, **metad
         if len(shape) == 1:
             writer.add_tensor(name, _vector(name, shape[0], rng))
         else:
-            packed, dtype = _matrix(kind, shape, rng)
+            packed, dtype = random_matrix(kind, shape, shape[-1] ** -0.5, rng)
             writer.add_tensor(name, packed, raw_dtype=dtype)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -75,8 +79,15 @@ def _write_metadata(writer: Any, model: RandomModel) -> None:
     writer.add_head_count_kv(model.kv_heads)
     writer.add_key_length(model.head_dim)
     writer.add_value_length(model.head_dim)
-    writer.add_rope_dimension_count(model.head_dim)
+    writer.add_rope_dimension_count(model.rope_dim or model.head_dim)
     writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_layer_norm_eps(1e-5)
+    if model.window:
+        writer.add_sliding_window(model.window)
+    if model.experts:
+        writer.add_expert_count(model.experts)
+        writer.add_expert_used_count(model.experts_used)
+        writer.add_expert_feed_forward_length(model.expert_feed_forward)
 
 
 def _write_vocabulary(writer: Any, size: int) -> None:
@@ -100,68 +111,71 @@ def _tensors(model: RandomModel) -> list[tuple[str, tuple[int, ...], str]]:
     usual, better = ("Q4_K", "Q6_K") if mixed else (model.weights, model.weights)
     tensors: list[tuple[str, tuple[int, ...], str]] = [
         ("token_embd.weight", (model.vocab, model.hidden), usual),
-        ("output_norm.weight", (model.hidden,), "F32"),
+        *((name, shape, "F32") for name, shape in _norm("output_norm", model)),
     ]
     if not model.tied:
         tensors.append(("output.weight", (model.vocab, model.hidden), better))
+    parts = [*_attention(model), *(_experts(model) if model.experts else _feed_forward(model))]
     for layer in range(model.layers):
-        for name, shape in _layer(model):
+        for name, shape in parts:
             kind = better if name in ("attn_v.weight", "ffn_down.weight") else usual
+            kind = "F32" if name == "ffn_gate_inp.weight" else kind  # as converters leave it
             tensors.append((f"blk.{layer}.{name}", shape, kind))
     return tensors
 
 
-def _layer(model: RandomModel) -> list[tuple[str, tuple[int, ...]]]:
-    hidden, inner = model.hidden, model.feed_forward
-    query, key = model.heads * model.head_dim, model.kv_heads * model.head_dim
-    parts: list[tuple[str, tuple[int, ...]]] = [
-        ("attn_norm.weight", (hidden,)),
-        ("attn_q.weight", (query, hidden)),
-        ("attn_k.weight", (key, hidden)),
-        ("attn_v.weight", (key, hidden)),
-        ("attn_output.weight", (hidden, query)),
-        ("ffn_norm.weight", (hidden,)),
-        ("ffn_gate.weight", (inner, hidden)),
-        ("ffn_up.weight", (inner, hidden)),
-        ("ffn_down.weight", (hidden, inner)),
-    ]
-    if model.architecture == "qwen2":
-        parts += [("attn_q.bias", (query,)), ("attn_k.bias", (key,)), ("attn_v.bias", (key,))]
-    if model.architecture == "qwen3":
-        parts += [("attn_q_norm.weight", (model.head_dim,)), ("attn_k_norm.weight", (model.head_dim,))]
+_Parts = list[tuple[str, tuple[int, ...]]]
+
+
+def _norm(name: str, model: RandomModel) -> _Parts:
+    parts: _Parts = [(f"{name}.weight", (model.hidden,))]
+    if family_of(model.architecture).norm == "layer":
+        parts.append((f"{name}.bias", (model.hidden,)))
     return parts
+
+
+def _attention(model: RandomModel) -> _Parts:
+    family, hidden = family_of(model.architecture), model.hidden
+    query, key = model.heads * model.head_dim, model.kv_heads * model.head_dim
+    rows = [("attn_q", query), ("attn_k", key), ("attn_v", key)]
+    if family.fused_qkv and model.fused:
+        rows = [("attn_qkv", query + 2 * key)]
+    parts = _norm("attn_norm", model)
+    parts += [(f"{name}.weight", (count, hidden)) for name, count in rows]
+    if family.projection_bias == "required":
+        parts += [(f"{name}.bias", (count,)) for name, count in rows]
+    if family.head_norm:
+        parts += [("attn_q_norm.weight", (model.head_dim,)), ("attn_k_norm.weight", (model.head_dim,))]
+    parts.append(("attn_output.weight", (hidden, query)))
+    if family.output_bias == "required":
+        parts.append(("attn_output.bias", (hidden,)))
+    if family.post_norms:
+        parts += [*_norm("post_attention_norm", model), *_norm("post_ffw_norm", model)]
+    return parts + _norm("ffn_norm", model)
+
+
+def _feed_forward(model: RandomModel) -> _Parts:
+    family, hidden, inner = family_of(model.architecture), model.hidden, model.feed_forward
+    rows = [("ffn_up", 2 * inner if family.fused_gate else inner)]
+    if family.gated and not family.fused_gate:
+        rows.insert(0, ("ffn_gate", inner))
+    parts: _Parts = [(f"{name}.weight", (count, hidden)) for name, count in rows]
+    parts.append(("ffn_down.weight", (hidden, inner)))
+    if family.feed_forward_bias == "required":
+        parts += [(f"{name}.bias", (count,)) for name, count in [*rows, ("ffn_down", hidden)]]
+    return parts
+
+
+def _experts(model: RandomModel) -> _Parts:
+    experts, hidden, inner = model.experts, model.hidden, model.expert_feed_forward
+    return [
+        ("ffn_gate_inp.weight", (experts, hidden)),
+        ("ffn_gate_exps.weight", (experts, inner, hidden)),
+        ("ffn_up_exps.weight", (experts, inner, hidden)),
+        ("ffn_down_exps.weight", (experts, hidden, inner)),
+    ]
 
 
 def _vector(name: str, size: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     centre = 0.0 if name.endswith("bias") else 1.0
     return (centre + 0.1 * rng.standard_normal(size)).astype(np.float32)
-
-
-def _matrix(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[npt.NDArray[Any], Any]:
-    import gguf
-
-    dtype = gguf.GGMLQuantizationType[kind]
-    spread = shape[-1] ** -0.5
-    if kind in _SCALES:
-        return _random_blocks(kind, shape, spread, rng), dtype
-    values = (rng.standard_normal(shape, dtype=np.float32) * spread).astype(np.float32)
-    if kind == "F32":
-        return values, None
-    if kind == "F16":
-        return values.astype(np.float16), None
-    return gguf.quants.quantize(values, dtype), dtype
-
-
-def _random_blocks(
-    kind: str, shape: tuple[int, ...], spread: float, rng: np.random.Generator
-) -> npt.NDArray[np.uint8]:
-    """Packed K-quant blocks of random bits with scales that give about the wanted spread."""
-    from swarmnode.models.gguf import GGML_TYPES
-
-    elements, size = next((e, s) for name, e, s in GGML_TYPES.values() if name == kind)
-    rows, width = shape
-    data = rng.integers(0, 256, (rows * width // elements, size), dtype=np.uint8)
-    for place, divisor in _SCALES[kind]:
-        scale = np.full((len(data), 1), spread / divisor, np.float16)
-        data[:, place : place + 2] = scale.view(np.uint8)
-    return data.reshape(rows, -1)
