@@ -1,14 +1,14 @@
-"""The batch engine: many requests on one stage, one token each a step, prompts in chunks between them.
+"""The batch engine: many requests on one stage, one token each a step, and chunks of prompts beside them.
 
-Each choice of a request is a run with a session of its own (n choices prefill the prompt n times: the
-seam has no way to copy a session). Runs wait in the order of their arrival; `slots` of them are stepped
-together. A paused run keeps its session but takes no slot, so a slow reader holds up nobody else.
+Each choice of a request is a run with a session of its own; the first computes the prompt, the others take
+its blocks. Requests wait in turns (`waiting_runs`); `slots` runs are stepped together. Prompts that come
+in together go on together (`row_budget`). A paused run keeps its session but takes no slot, so a slow
+reader holds up nobody else.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import count
 from secrets import randbits
@@ -17,28 +17,21 @@ from typing import Any
 import numpy as np
 from zope.interface import implementer
 
+from swarmnode.inference.admission import Admission
 from swarmnode.inference.choice_run import ChoiceAnswer, ChoiceTextLike, room_for
 from swarmnode.inference.kept_sessions import KEPT_SECONDS, KeptSessions
+from swarmnode.inference.prefix_sharing import PrefixPolicy, PrefixSharing
+from swarmnode.inference.row_budget import RowBudget, divide
 from swarmnode.inference.runs import Emit, Request, Run, check_prompt, step_fault
 from swarmnode.inference.sampling.sampler import Sampler
 from swarmnode.inference.stage.seam import Batch, Slice, Stage, Want
+from swarmnode.inference.waiting_runs import WaitingRuns, stepped_now
 from swarmnode.interfaces.inference_backend import IEngine
 from swarmnode.values.errors import Refused, SwarmnodeError, Unavailable
-from swarmnode.values.generation import (
-    Failed,
-    Finished,
-    GenerationRequest,
-    Started,
-    Timings,
-    TokenIds,
-    Usage,
-)
+from swarmnode.values.generation import Failed, Finished, GenerationRequest, Started, TokenIds
 
-#: Rows of a prompt in one step are so many that the step takes about this long: cancels and other
-#: requests' tokens wait no longer.
+#: Seconds that rows of prompts may add to a step that others wait for.
 PREFILL_SECONDS = 0.2
-#: Rows of the first chunk, before the speed is known.
-FIRST_CHUNK = 8
 #: Bits of a drawn seed: exact in the numbers of every JSON reader.
 SEED_BITS = 53
 
@@ -48,7 +41,9 @@ class BatchEngine:
     """Runs requests whose prompts are `TokenIds` on a stage that holds the whole model.
 
     choice_text(stops, last prompt token) makes the text of one choice; piece gives a token's bytes;
-    ends are the tokens that end an answer. numbers yields session numbers of the stage.
+    ends are the tokens that end an answer. numbers yields session numbers of the stage. prefill_chunk:
+    most rows of prompts in a step; prefill_seconds: what they may add to a step that others wait for;
+    batch_prompts False: of one prompt at a time. prefix: how prompts are shared.
     """
 
     def __init__(
@@ -61,6 +56,9 @@ class BatchEngine:
         context: int,
         slots: int,
         prefill_chunk: int,
+        prefill_seconds: float = PREFILL_SECONDS,
+        batch_prompts: bool = True,
+        prefix: PrefixPolicy | None = None,
         session_seconds: float = KEPT_SECONDS,
         numbers: Iterable[int] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -68,15 +66,19 @@ class BatchEngine:
     ) -> None:
         self._stage = stage
         self._choice_text, self._piece, self._ends = choice_text, piece, ends
-        self._context, self._slots, self._chunk = context, slots, prefill_chunk
+        self._context, self._slots = context, slots
         self._clock, self._draw_seed = clock, draw_seed
-        self._numbers = iter(numbers if numbers is not None else count())
         self._slot_numbers = count()
         self._requests: dict[int, Request] = {}
-        self._waiting: deque[Run] = deque()
+        self._waiting = WaitingRuns()
         self._running: list[Run] = []
         self._kept = KeptSessions(stage, seconds=session_seconds)
-        self._row_seconds = 0.0
+        self._sharing = PrefixSharing(stage, prefix or PrefixPolicy())
+        sessions = iter(numbers if numbers is not None else count())
+        self._admission = Admission(stage, self._kept, self._sharing, sessions)
+        self._budget = RowBudget(prefill_chunk, prefill_seconds)
+        self._batch_prompts = batch_prompts
+        self._turn = 0
 
     def describe(self) -> dict[str, Any]:
         """As `IEngine` says."""
@@ -86,6 +88,7 @@ class BatchEngine:
             "context_length": self._context,
             "layers": [layers.start, layers.end],
             "resident_bytes": self._stage.resident_bytes(),
+            "prefix_cache": self._sharing.describe(),
         }
 
     # Requests.
@@ -98,10 +101,13 @@ class BatchEngine:
         check_prompt(prompt, self._context, self._stage.facts.vocab)
         limit = room_for(prompt, self._context, request.max_tokens)
         seed = request.sampling.seed if request.sampling.seed is not None else self._draw_seed()
-        slot = next(self._slot_numbers)
-        owner = Request(slot, request, prompt, seed, emit, self._clock(), limit, request.n)
+        now, slot = self._clock(), next(self._slot_numbers)
+        owner = Request(slot, request, prompt, seed, emit, now, limit, request.n)
+        if request.timeout_seconds is not None:
+            owner.deadline = now + request.timeout_seconds
+        owner.keys = self._sharing.keys(prompt)
+        self._waiting.add(owner, [self._run_of(owner, choice) for choice in range(request.n)])
         self._requests[slot] = owner
-        self._waiting.extend(self._run_of(owner, choice) for choice in range(request.n))
         return slot
 
     def _run_of(self, owner: Request, choice: int) -> Run:
@@ -109,8 +115,9 @@ class BatchEngine:
         text = self._choice_text(request.stop, owner.prompt[-1])
         answer = ChoiceAnswer(choice, text, self._piece, self._ends, owner.limit)
         vocab = self._stage.facts.vocab
-        sampler = Sampler(request.sampling, owner.seed, choice, vocab, request.logprobs)
-        return Run(owner, choice, sampler, answer, list(owner.prompt))
+        return Run(
+            owner, choice, Sampler(request.sampling, owner.seed, choice, vocab, request.logprobs), answer
+        )
 
     def cancel(self, slot: int) -> None:
         """As `IEngine` says."""
@@ -132,48 +139,46 @@ class BatchEngine:
         for owner in list(self._requests.values()):
             self._drop(owner)
         self._kept.close()
+        self._stage.forget_blocks()
 
     # Stepping.
 
     def step(self) -> bool:
-        """One token for each running choice whose prompt is done, and one chunk of one prompt."""
-        self._kept.expire(self._clock())
+        """One token for each running choice whose prompt is done, and chunks of the prompts of others."""
+        now = self._clock()
+        self._kept.expire(now)
+        self._stage.expire(now)
+        for owner in [o for o in self._requests.values() if o.deadline is not None and now >= o.deadline]:
+            self._fail(owner, owner.late(now))
         self._admit()
         runs = self._next_rows()
-        if runs:
-            self._compute(runs)
-        return any(not run.owner.paused for run in (*self._running, *self._waiting))
+        if not runs:
+            return False  # who waits now, waits for a call of another method
+        self._compute(runs)
+        return any(not run.owner.paused for run in self._running) or any(self._waiting.heads())
 
     def _admit(self) -> None:
         """Open sessions for those who wait, while there are slots and room for them."""
         stepped = sum(not run.owner.paused for run in self._running)
-        while self._waiting and stepped < self._slots:
-            run = self._waiting[0]
+        while stepped < self._slots:
+            heads = self._waiting.heads()
+            run = next((h for h in heads if not self._sharing.worth_waiting(h, self._running)), None)
+            if run is None:
+                return
             try:
-                self._open(run)
+                self._admission.open(run)
             except Unavailable as error:
-                if self._kept.give_up_oldest():
-                    continue
-                if not self._running:
-                    self._fail(run.owner, error)
-                    continue
-                return  # room comes when a running one ends
-            self._waiting.popleft()
+                if self._running:
+                    return  # room comes when a running one ends
+                self._fail(run.owner, error)
+                continue
+            self._waiting.took(run)
             self._running.append(run)
+            self._start(run)
             stepped += 1
 
-    def _open(self, run: Run) -> None:
-        owner, name = run.owner, run.owner.request.session_id
-        if run.session < 0 and name and run.choice == 0 and (kept := self._kept.take(name, owner.prompt)):
-            run.session, run.computed = kept
-        if run.session < 0:
-            run.session = next(self._numbers)
-        try:
-            self._stage.open(run.session, len(owner.prompt) + owner.limit)
-        except Unavailable:
-            if not run.computed:
-                run.session = -1
-            raise
+    def _start(self, run: Run) -> None:
+        owner = run.owner
         if owner.admitted is None:
             owner.admitted, owner.cached = self._clock(), run.computed
             profile = str(self._stage.profile)
@@ -181,26 +186,32 @@ class BatchEngine:
             owner.emit(Started(owner.request.model, prompt_tokens, owner.cached, owner.seed, profile))
 
     def _next_rows(self) -> list[Run]:
-        """The runs of the next step; of those still in their prompt only the first, whose turn then
-        passes to the next one."""
-        active = [run for run in self._running if not run.owner.paused]
-        chosen = [run for run in active if not run.prefilling]
-        for run in chosen:
+        """The runs of the next step, with their `pending` rows."""
+        self._turn += 1
+        runs = stepped_now([run for run in self._running if not run.owner.paused], self._slots)
+        answering = [run for run in runs if not run.prefilling]
+        for run in answering:
             run.pending = 1
-        if first := next((run for run in active if run.prefilling), None):
-            first.pending = min(len(first.tokens) - first.computed, self._chunk_rows())
-            chosen.append(first)
-            self._running.remove(first)
-            self._running.append(first)
+        chosen = answering + self._prompt_rows([run for run in runs if run.prefilling], bool(answering))
+        for run in chosen:
+            run.turn = self._turn
         return chosen
 
-    def _chunk_rows(self) -> int:
-        if not self._row_seconds:
-            return min(self._chunk, FIRST_CHUNK)
-        return max(1, min(self._chunk, int(PREFILL_SECONDS / self._row_seconds)))
+    def _prompt_rows(self, runs: list[Run], others_wait: bool) -> list[Run]:
+        """The rows of prompts, in equal parts; what cannot be divided goes to each in turn."""
+        if not runs:
+            return []
+        first = self._turn % len(runs)
+        runs = runs[first:] + runs[:first]
+        runs = runs if self._batch_prompts else runs[:1]
+        wanted = [len(run.tokens) - run.computed for run in runs]
+        for run, rows in zip(runs, divide(self._budget.rows(others_wait), wanted), strict=True):
+            run.pending = rows
+        return [run for run in runs if run.pending]
 
     def _compute(self, runs: list[Run]) -> None:
         began = self._clock()
+        answering = sum(not run.prefilling for run in runs)
         try:
             logits = self._step_stage(runs)
         except Exception as error:
@@ -211,14 +222,11 @@ class BatchEngine:
                 if not run.owner.over:
                     self._compute([run])
             return
-        self._learn_speed(self._clock() - began, sum(run.pending for run in runs))
+        rows = sum(run.pending for run in runs)
+        self._budget.learn(answering, rows - answering, self._clock() - began)
         for run, row in logits:
             if not run.owner.over:  # else another choice of it has failed in this step
                 self._guarded_sample(run, row)
-
-    def _learn_speed(self, seconds: float, rows: int) -> None:
-        measured = seconds / rows
-        self._row_seconds = measured if not self._row_seconds else 0.7 * self._row_seconds + 0.3 * measured
 
     def _step_stage(self, runs: list[Run]) -> list[tuple[Run, Any]]:
         """Compute the pending rows; the runs that are due for a token, with their logits."""
@@ -231,6 +239,8 @@ class BatchEngine:
         result = self._stage.step(Batch(tuple(slices), np.array(tokens, np.int32)))
         for run in runs:
             run.computed += run.pending
+            if run.computed == len(run.owner.prompt):
+                self._sharing.publish(run)
         due = [run for run, part in zip(runs, slices, strict=True) if part.want == "last"]
         assert result.logits is not None  # a whole model has the head
         return list(zip(due, result.logits, strict=True))
@@ -260,44 +270,22 @@ class BatchEngine:
         owner.completion += run.answer.count
         owner.left -= 1
         self._running.remove(run)
-        self._release(run)
+        self._admission.release(run, self._clock())
         if not owner.left:
             self._forget(owner)
-            owner.emit(Finished(self._usage(owner), self._timings(owner)))
-
-    def _usage(self, owner: Request) -> Usage:
-        return Usage(len(owner.prompt), owner.completion, owner.cached)
-
-    def _timings(self, owner: Request) -> Timings:
-        admitted, first = owner.admitted, owner.first_token
-        if admitted is None or first is None:
-            return Timings()
-        queue, prefill, decode = admitted - owner.submitted, first - admitted, self._clock() - first
-        return Timings(queue * 1000, prefill * 1000, decode * 1000)
+            owner.emit(Finished(owner.usage(), owner.timings(self._clock())))
 
     def _fail(self, owner: Request, error: SwarmnodeError) -> None:
         self._drop(owner)
         owner.emit(Failed(error))
 
     def _drop(self, owner: Request) -> None:
-        for run in [run for run in self._running if run.owner is owner]:
-            self._running.remove(run)
-            self._release(run)
-        for run in [run for run in self._waiting if run.owner is owner]:
-            self._waiting.remove(run)
-            self._release(run)
+        running = [run for run in self._running if run.owner is owner]
+        self._running = [run for run in self._running if run.owner is not owner]
+        for run in running + self._waiting.drop(owner):
+            self._admission.release(run, self._clock())
         self._forget(owner)
 
     def _forget(self, owner: Request) -> None:
         owner.over = True
         self._requests.pop(owner.slot, None)
-
-    def _release(self, run: Run) -> None:
-        """Keep the session for the conversation's next turn, or free it."""
-        name = run.owner.request.session_id
-        if run.session < 0:
-            return
-        if name and run.choice == 0 and run.computed:
-            self._kept.keep(name, run.session, run.tokens[: run.computed], self._clock())
-        else:
-            self._stage.close(run.session)

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 
 from swarmnode.inference.choice_run import ChoiceAnswer
 from swarmnode.inference.sampling.sampler import Sampler
-from swarmnode.values.errors import LocalFault, Refused, SwarmnodeError
-from swarmnode.values.generation import GenerationEvent, GenerationRequest
+from swarmnode.values.errors import LocalFault, Refused, SwarmnodeError, Unavailable
+from swarmnode.values.generation import GenerationEvent, GenerationRequest, Timings, Usage
 
 Emit = Callable[[GenerationEvent], None]
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """A request under way; times are of the engine's clock."""
+    """A request under way; times are of the engine's clock. keys: of the prompt's shared blocks.
+    deadline: when it ends with an error unless it is done; None for never."""
 
     slot: int
     request: GenerationRequest
@@ -31,23 +32,50 @@ class Request:
     first_token: float | None = None
     cached: int = 0
     completion: int = 0
+    keys: tuple[bytes, ...] = ()
+    deadline: float | None = None
+
+    def usage(self) -> Usage:
+        """The tokens so far."""
+        return Usage(len(self.prompt), self.completion, self.cached)
+
+    def timings(self, now: float) -> Timings:
+        """Where the time went, where there was a first token."""
+        if self.admitted is None or self.first_token is None:
+            return Timings()
+        queue, prefill = self.admitted - self.submitted, self.first_token - self.admitted
+        return Timings(queue * 1000, prefill * 1000, (now - self.first_token) * 1000)
+
+    def late(self, now: float) -> Unavailable:
+        """The error of a request whose deadline has passed."""
+        waited = (self.admitted if self.admitted is not None else now) - self.submitted
+        return Unavailable(
+            f"The request was not done within {now - self.submitted:.1f} s, of which it waited "
+            f"{waited:.1f} s for its turn",
+            code="deadline_exceeded",
+            hint="Allow more time, ask for fewer tokens, or try again when less is going on.",
+            param="timeout",
+        )
 
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One choice. tokens: prompt and answer; computed: how many of them the session holds."""
+    """One choice. tokens: prompt and answer, once admitted; computed: how many of them the session holds.
+    pending: rows in the next step; turn: number of the last step that carried it."""
 
     owner: Request
     choice: int
     sampler: Sampler
     answer: ChoiceAnswer
-    tokens: list[int]
+    tokens: list[int] = field(default_factory=list)
     session: int = -1
     computed: int = 0
-    pending: int = field(default=0)
+    pending: int = 0
+    turn: int = -1
 
     @property
     def prefilling(self) -> bool:
+        """Whether more of the prompt than its last token is to be computed."""
         return len(self.tokens) - self.computed > 1
 
 

@@ -80,6 +80,7 @@ class GenerationRequest:
     model: the label of a model that exists (the response core has resolved `auto` and prefixes).
     max_tokens: None means as many as the context has room for.
     logprobs: None for off, else how many alternatives to report beside the chosen token (0..20).
+    timeout_seconds: from when it is submitted to its engine until it is done or fails; None: no limit.
     """
 
     request_id: str
@@ -91,6 +92,7 @@ class GenerationRequest:
     n: int = 1
     logprobs: int | None = None
     session_id: str | None = None
+    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,7 @@ def request_as_dict(request: GenerationRequest) -> dict[str, Any]:
         "n": request.n,
         "logprobs": request.logprobs,
         "session_id": request.session_id,
+        "timeout_seconds": request.timeout_seconds,
     }
 
 
@@ -218,6 +221,7 @@ def request_from_dict(data: dict[str, Any]) -> GenerationRequest:
         n=data["n"],
         logprobs=data["logprobs"],
         session_id=data["session_id"],
+        timeout_seconds=data.get("timeout_seconds"),
     )
 
 

@@ -2,164 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import pytest
 
-from swarmnode.inference.batching import FIRST_CHUNK, BatchEngine
 from swarmnode.inference.kept_sessions import KEPT_SECONDS, MAX_KEPT
-from swarmnode.inference.stage.seam import Batch, StepResult
-from swarmnode.values.cards import ModelFacts
-from swarmnode.values.errors import LocalFault, Refused, Unavailable
-from swarmnode.values.generation import (
-    ChoiceFinished,
-    Failed,
-    Finished,
-    GenerationRequest,
-    Sampling,
-    Started,
-    TextDelta,
-    TokenIds,
-)
-from swarmnode.values.layers import LayerRange, NumericsProfile
-
-VOCAB, CONTEXT, END = 40, 64, 39
-GREEDY = Sampling(temperature=0.0)
-
-
-def logits_after(tokens: list[int]) -> np.ndarray:
-    """Logits that depend on every token before."""
-    seed = int.from_bytes(hashlib.sha256(repr(tokens).encode()).digest()[:4], "big")
-    return np.random.default_rng(seed).normal(size=VOCAB).astype(np.float32)
-
-
-class ArithmeticStage:
-    """A whole model. `poison` is a token whose row cannot be computed; `room` bounds what may be open."""
-
-    facts = ModelFacts("toy", 1, 8, 1, 1, 8, VOCAB, CONTEXT, "F32", 0)
-    layers = LayerRange(0, 1)
-    profile = NumericsProfile("toy-1")
-    embeds = has_head = True
-
-    def __init__(self) -> None:
-        self.rows: dict[int, list[int]] = {}
-        self.reserved: dict[int, int] = {}
-        self.batches: list[Batch] = []
-        self.room = 10_000
-        self.poison: int | None = None
-        self.computed = 0
-
-    def open(self, session: int, tokens: int) -> None:
-        others = sum(self.reserved.values()) - self.reserved.get(session, 0)
-        if others + tokens > self.room:
-            raise Unavailable("no room", code="no_cache_room")
-        self.reserved[session] = max(tokens, self.reserved.get(session, 0))
-        self.rows.setdefault(session, [])
-
-    def step(self, batch: Batch) -> StepResult:
-        tokens = [int(t) for t in batch.tokens if t is not None] if batch.tokens is not None else []
-        if self.poison in tokens:
-            raise LocalFault("row is not finite", code="not_finite")
-        self.batches.append(batch)
-        wanted, at = [], 0
-        for part in batch.slices:
-            rows = self.rows[part.session]
-            assert part.first <= len(rows)
-            del rows[part.first :]
-            rows += tokens[at : at + part.count]
-            at += part.count
-            assert len(rows) <= self.reserved[part.session]
-            if part.want == "last":
-                wanted.append(logits_after(rows))
-        self.computed += len(tokens)
-        return StepResult(logits=np.array(wanted, np.float32).reshape(len(wanted), VOCAB))
-
-    def length(self, session: int) -> int:
-        return len(self.rows[session])
-
-    def truncate(self, session: int, position: int) -> None:
-        del self.rows[session][position:]
-
-    def close(self, session: int) -> None:
-        self.rows.pop(session, None)
-        self.reserved.pop(session, None)
-
-    def resident_bytes(self) -> int:
-        return 7
-
-
-@dataclass
-class Step:
-    text: str
-    reason: str | None = None
-    stop: str | None = None
-
-
-class Letters:
-    """Token t is the letter chr(65 + t); END ends; the stop strings are single letters."""
-
-    def __init__(self, stops: tuple[str, ...], _last: int) -> None:
-        self.stops = stops
-
-    def push(self, token: int) -> Step:
-        letter = chr(65 + token)
-        if token == END:
-            return Step("", "stop")
-        return Step("", "stop", letter) if letter in self.stops else Step(letter)
-
-    def flush(self) -> str:
-        return ""
-
-
-class Bench:
-    def __init__(self, slots: int = 4, chunk: int = 16) -> None:
-        self.stage = ArithmeticStage()
-        self.now = 0.0
-        self.events: dict[str, list[Any]] = {}
-        self.engine = BatchEngine(
-            self.stage,
-            choice_text=Letters,
-            piece=lambda token: chr(65 + token).encode(),
-            ends=frozenset([END]),
-            context=CONTEXT,
-            slots=slots,
-            prefill_chunk=chunk,
-            clock=lambda: self.now,
-            draw_seed=lambda: 1234,
-        )
-
-    def submit(self, name: str, prompt: tuple[int, ...] = (1, 2, 3), **fields: Any) -> int:
-        fields = {"sampling": GREEDY, "max_tokens": 8, **fields}
-        request = GenerationRequest(name, "m", TokenIds(prompt), **fields)
-        seen = self.events.setdefault(name, [])
-        return self.engine.submit(request, seen.append)
-
-    def run(self, steps: int = 1000) -> None:
-        for _ in range(steps):
-            self.now += 0.001
-            if not self.engine.step():
-                break
-
-    def ids(self, name: str, choice: int = 0) -> list[int]:
-        deltas = [e for e in self.events[name] if isinstance(e, TextDelta) and e.choice == choice]
-        return [i for delta in deltas for i in delta.token_ids]
-
-    def last(self, name: str) -> Any:
-        return self.events[name][-1]
-
-
-def greedy(prompt: tuple[int, ...], count: int) -> list[int]:
-    """What must come out, computed plainly."""
-    tokens = list(prompt)
-    for _ in range(count):
-        token = int(logits_after(tokens).argmax())
-        if token == END:
-            break
-        tokens.append(token)
-    return tokens[len(prompt) :]
+from swarmnode.testing.engine_bench import CONTEXT, VOCAB, greedy, logits_after
+from swarmnode.testing.engine_bench import EngineBench as Bench
+from swarmnode.values.errors import Refused
+from swarmnode.values.generation import ChoiceFinished, Failed, Finished, Sampling, Started, TextDelta
 
 
 def test_one_request_from_start_to_end() -> None:
@@ -203,27 +53,21 @@ def test_a_long_prompt_lets_others_go_on() -> None:
     assert bench.ids("quick") == greedy((1, 2, 3), 40) and bench.ids("long") == greedy(tuple(range(1, 31)), 8)
 
 
-def test_two_long_prompts_take_turns() -> None:
-    bench = Bench(chunk=4)
+def test_prompts_that_come_together_go_on_together() -> None:
+    bench = Bench(chunk=8)
     for name in ("a", "b"):
         bench.submit(name, tuple(range(1, 25)))
     bench.run(4)
-    assert [part.session for batch in bench.stage.batches for part in batch.slices] == [0, 1, 0, 1]
+    assert [[part.count for part in batch.slices] for batch in bench.stage.batches] == [[4, 4]] * 4
 
 
-def test_the_first_chunk_is_small_and_later_ones_take_about_the_time_they_may() -> None:
-    bench = Bench(chunk=1000)
-    compute = bench.stage.step
-
-    def slow(batch: Batch) -> StepResult:
-        bench.now += 0.05 * sum(part.count for part in batch.slices)
-        return compute(batch)
-
-    bench.stage.step = slow  # type: ignore[method-assign]
-    bench.submit("a", tuple(range(30)))
-    bench.run()
-    counts = [part.count for batch in bench.stage.batches for part in batch.slices]
-    assert counts[0] == FIRST_CHUNK and set(counts[1:5]) == {4}
+def test_one_prompt_at_a_time_where_that_is_wanted() -> None:
+    bench = Bench(chunk=4, batch_prompts=False)
+    for name in ("a", "b"):
+        bench.submit(name, tuple(range(1, 25)))
+    bench.run(4)
+    assert sorted(part.session for batch in bench.stage.batches for part in batch.slices) == [0, 0, 1, 1]
+    assert all(len(batch.slices) == 1 for batch in bench.stage.batches)
 
 
 def test_choices_differ_and_are_those_of_their_number() -> None:
@@ -252,12 +96,13 @@ def test_a_seed_repeats_the_answer_and_one_is_drawn_where_there_is_none() -> Non
 
 
 def test_without_max_tokens_the_answer_fills_the_context() -> None:
-    prompt = next((i,) * 50 for i in range(38) if len(greedy((i,) * 50, 20)) == 20)
+    length = CONTEXT - 14
+    prompt = next((i,) * length for i in range(38) if len(greedy((i,) * length, 14)) == 14)
     bench = Bench()
     bench.submit("a", prompt, max_tokens=None)
     bench.submit("b", prompt, max_tokens=1000)
     bench.run()
-    assert bench.ids("a") == bench.ids("b") == greedy(prompt, CONTEXT - 50)
+    assert bench.ids("a") == bench.ids("b") == greedy(prompt, 14)
     assert bench.events["a"][-2] == ChoiceFinished(0, "length", None)
 
 
@@ -471,4 +316,7 @@ def test_what_the_engine_says_of_itself() -> None:
         "context_length": CONTEXT,
         "layers": [0, 1],
         "resident_bytes": 7,
+        "prefix_cache": dict.fromkeys(
+            ("bytes", "blocks", "prompts", "hits", "misses", "evicted", "tokens_saved"), 0
+        ),
     }

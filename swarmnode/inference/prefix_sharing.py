@@ -1,0 +1,98 @@
+"""Which blocks a request may take from others, which it leaves to others, and when to wait for some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from swarmnode.inference.cache.block_keys import block_keys, chain_salt
+from swarmnode.inference.runs import Request, Run
+from swarmnode.inference.stage.seam import BLOCK, Stage
+
+#: Waiting for another run's blocks is for prompts of which they make up at least this part.
+_WORTH = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixPolicy:
+    """enabled: whether blocks are shared at all. min_tokens, max_tokens: shortest and longest prompt that
+    is kept (0: any). salt: requests under different salts never share."""
+
+    enabled: bool = False
+    min_tokens: int = 0
+    max_tokens: int = 0
+    salt: bytes = b""
+
+
+class PrefixSharing:
+    """The use that the engine makes of a stage's shared blocks."""
+
+    def __init__(self, stage: Stage, policy: PrefixPolicy) -> None:
+        self._stage, self._policy = stage, policy
+        facts = stage.facts
+        model = (facts.architecture, facts.quantization, str(facts.weight_bytes), str(facts.layers))
+        self._salt = chain_salt(policy.salt, *model, str(stage.layers), str(stage.profile))
+        self._saved = 0
+
+    def keys(self, tokens: Sequence[int]) -> tuple[bytes, ...]:
+        """The keys of the full blocks of a prompt; none for one that is not to be shared."""
+        policy = self._policy
+        short = len(tokens) < max(policy.min_tokens, BLOCK)
+        if not policy.enabled or short or 0 < policy.max_tokens < len(tokens):
+            return ()
+        return tuple(block_keys(self._salt, tokens))
+
+    def adopt(self, run: Run) -> None:
+        """Fill a run's open session with what is known of its prompt. The last token of a prompt is always
+        computed: its logits are not kept. A session that holds less than a block starts again."""
+        keys = run.owner.keys[: (len(run.owner.prompt) - 1) // BLOCK]
+        if not keys or run.computed >= BLOCK:
+            return
+        if run.computed:
+            self._stage.truncate(run.session, 0)
+        run.computed = self._stage.adopt(run.session, keys)
+        self._saved += run.computed
+
+    def publish(self, run: Run) -> None:
+        """Leave the blocks that a run has computed to others: its prompt's, and its answer's, which are
+        the beginning of the conversation's next turn."""
+        if run.choice:
+            return
+        keys = run.owner.keys
+        if run.computed // BLOCK > len(run.owner.prompt) // BLOCK:
+            keys = self.keys(run.tokens[: run.computed]) or keys
+        if keys:
+            self._stage.publish(run.session, keys[: run.computed // BLOCK])
+
+    def worth_waiting(self, run: Run, others: Sequence[Run]) -> bool:
+        """Whether one of the others will soon have computed most of the run's prompt, so that waiting for
+        it costs less than computing the same again beside it."""
+        owner = run.owner
+        return any(
+            other.prefilling and not other.owner.paused and _soon(owner, other)
+            for other in others
+            if other.choice == 0
+        )
+
+    def describe(self) -> dict[str, int]:
+        """Counters and sizes, in blocks but for `bytes` and `tokens_saved` (positions not computed)."""
+        counts = self._stage.block_counts()
+        return {
+            "bytes": counts.bytes,
+            "blocks": counts.blocks,
+            "prompts": counts.prompts,
+            "hits": counts.hits,
+            "misses": counts.misses,
+            "evicted": counts.evicted,
+            "tokens_saved": self._saved,
+        }
+
+
+def _soon(owner: Request, other: Run) -> bool:
+    if other.owner is owner:
+        return len(owner.prompt) > BLOCK and bool(owner.keys)
+    needed = -(-int(_WORTH * len(owner.prompt)) // BLOCK)
+    theirs = other.owner.keys
+    if not 0 < needed <= min(len(owner.keys), len(theirs)) or theirs[needed - 1] != owner.keys[needed - 1]:
+        return False
+    return len(other.owner.prompt) - other.computed <= needed * BLOCK
