@@ -32,6 +32,34 @@ CASES = {
         "f16",
         None,
     ),
+    "gemma2, windows, caps": (
+        RandomModel(architecture="gemma2", window=40, feed_forward=100, tied=True),
+        "f32",
+        None,
+    ),
+    "gemma3, windows, two speeds": (
+        RandomModel(architecture="gemma3", layers=7, window=65, vocab=301, tied=True),
+        "f16",
+        "f16",
+    ),
+    "mistral, a wide window": (RandomModel(window=100, heads=6, weights="Q5_1"), "f16", None),
+    "mixtral": (RandomModel(experts=5, layers=2), "f32", None),
+    "qwen3moe q4_0": (
+        RandomModel(
+            architecture="qwen3moe", experts=8, experts_used=3, expert_feed_forward=96, weights="Q4_0"
+        ),
+        "f16",
+        None,
+    ),
+    "starcoder2, odd sizes": (
+        RandomModel(
+            architecture="starcoder2", hidden=60, heads=3, kv_heads=1, head_dim=20, feed_forward=99, vocab=301
+        ),
+        "f32",
+        None,
+    ),
+    "glm4": (RandomModel(architecture="glm4", rope_dim=8, layers=2), "f16", "f16"),
+    "phi3 q8_0": (RandomModel(architecture="phi3", window=64, weights="Q8_0"), "f16", None),
     "llama f16 cache, wide": (RandomModel(hidden=512, feed_forward=768, weights="BF16"), "f16", None),
 }
 
