@@ -22,6 +22,8 @@ from swarmnode.testing.random_model import RandomModel, write_random_model
 xllamacpp = pytest.importorskip("xllamacpp", reason="llama.cpp (xllamacpp) is not installed")
 
 TOP = 10
+SIZES: dict[str, Any] = {"hidden": 256, "feed_forward": 512, "heads": 8, "head_dim": 32, "vocab": 1000}
+IDS = np.concatenate([[1], np.random.default_rng(4).integers(300, 1000, 120)]).astype(np.int32)
 
 
 class LlamaCpp:
@@ -82,19 +84,40 @@ def differences(path: Path, ids: np.ndarray) -> np.ndarray:
     ],
 )
 def test_logprobs_agree(tmp_path: Path, architecture: str, weights: str, mean: float, most: float) -> None:
-    model = RandomModel(
-        architecture=architecture,
-        weights=weights,
-        hidden=256,
-        feed_forward=512,
-        heads=8,
-        head_dim=32,
-        vocab=1000,
-    )
+    model = RandomModel(architecture=architecture, weights=weights, **SIZES)
     path = write_random_model(tmp_path / "random.gguf", model)
-    ids = np.concatenate([[1], np.random.default_rng(4).integers(300, 1000, 120)]).astype(np.int32)
-    found = differences(path, ids)
+    found = differences(path, IDS)
     assert found.mean() < mean and found.max() < most
+
+
+@pytest.mark.parametrize(
+    ("model", "mean", "most"),
+    [
+        ({"experts": 8, "expert_feed_forward": 512}, 2e-6, 2e-5),
+        ({"architecture": "qwen3moe", "experts": 16, "experts_used": 4}, 2e-6, 2e-5),
+        ({"architecture": "phi3"}, 2e-6, 2e-5),
+        ({"architecture": "glm4", "rope_dim": 16}, 2e-6, 2e-5),
+        # llama.cpp looks GELU up in a table of float16
+        ({"architecture": "gemma", "tied": True}, 5e-4, 5e-3),
+        ({"architecture": "gemma2", "tied": True, "window": 40}, 5e-4, 5e-3),
+        ({"architecture": "gemma3", "tied": True, "window": 40, "layers": 7}, 5e-4, 5e-3),
+        ({"architecture": "starcoder2"}, 5e-4, 5e-3),
+    ],
+)
+def test_logprobs_of_other_families_agree(
+    tmp_path: Path, model: dict[str, Any], mean: float, most: float
+) -> None:
+    path = write_random_model(tmp_path / "random.gguf", RandomModel(**{**SIZES, **model}))
+    found = differences(path, IDS)
+    assert found.mean() < mean and found.max() < most
+
+
+@pytest.mark.shared
+def test_a_file_of_mistral_that_says_nothing_of_a_window(shared: Path) -> None:
+    """As llama.cpp, we see the whole text then, whatever the original model did."""
+    reference = np.load(shared / "data/tiny-models/Mistral.ref_logits_long.npz")
+    ids = np.concatenate([reference["ids"]] * 2).astype(np.int32)[:121]
+    assert differences(shared / "data/tiny-models/Mistral.f32.gguf", ids).max() < 2e-5
 
 
 def requantised(source: Path, target: Path) -> None:
