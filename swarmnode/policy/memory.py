@@ -142,7 +142,9 @@ def _buffer_bytes(
 ) -> int:
     """float32 buffers of a step of one chunk of a prompt and a row of every other slot."""
     queries, keys = facts.heads * facts.head_dim, facts.kv_heads * facts.head_dim
-    row = 3 * facts.hidden + 3 * queries + 2 * keys + 3 * facts.feed_forward
+    row = 3 * facts.hidden + 3 * queries + 2 * keys + 3 * _inner_width(facts)
+    if facts.experts:  # rows gathered for an expert, its answers and their sum; the router's scores
+        row += 3 * facts.hidden + 3 * facts.experts
     positions = -(-context // CACHE_BLOCK) * CACHE_BLOCK
     rows = min(chunk, context) + slots
     alike = min(rows, CACHE_BLOCK)  # rows whose attention is computed together
@@ -153,11 +155,16 @@ def _buffer_bytes(
     return 4 * (rows * row + scores + parts + widened + logits)
 
 
+def _inner_width(facts: ModelFacts) -> int:
+    """Width of the feed-forward network that a row goes through at a time."""
+    return facts.expert_feed_forward if facts.experts else facts.feed_forward
+
+
 def _block_bytes(facts: ModelFacts, held: bool) -> int:
     """A block of weights unpacked at use."""
     if held:
         return 0
-    widest = max(facts.hidden, facts.feed_forward, facts.heads * facts.head_dim)
+    widest = max(facts.hidden, _inner_width(facts), facts.heads * facts.head_dim)
     return 4 * max(BLOCK_ELEMENTS, BLOCK_ROWS * widest) * (1 + UNPACKING_COPIES)
 
 

@@ -77,6 +77,23 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_random_model(tmp_path_factory.mktemp("models") / "middle.gguf", model)
 
 
+@pytest.fixture(scope="module")
+def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = RandomModel(
+        weights="Q4_K_M",
+        layers=3,
+        hidden=768,
+        heads=12,
+        kv_heads=4,
+        head_dim=64,
+        vocab=16000,
+        context=2048,
+        experts=8,
+        expert_feed_forward=1024,
+    )
+    return write_random_model(tmp_path_factory.mktemp("models") / "experts.gguf", model)
+
+
 def measured(path: Path, layers: LayerRange, kv: str, held: int) -> dict[str, int]:
     words = [str(path), *map(str, (layers.start, layers.end, kv, held, CONTEXT, SLOTS, CHUNK))]
     done = subprocess.run(
@@ -96,6 +113,15 @@ def measured(path: Path, layers: LayerRange, kv: str, held: int) -> dict[str, in
     ],
 )
 def test_within_ten_percent(path: Path, layers: LayerRange, kv: str, held: int) -> None:
+    compare(path, layers, kv, held)
+
+
+@pytest.mark.parametrize("held", [0, 1 << 30])
+def test_experts_too(experts: Path, held: int) -> None:
+    compare(experts, LayerRange(0, 3), "f16", held)
+
+
+def compare(path: Path, layers: LayerRange, kv: str, held: int) -> None:
     with GgufFile(path) as gguf:
         facts = read_facts(gguf)
     estimate = footprint(

@@ -57,6 +57,14 @@ def test_a_tied_embedding_is_counted_once() -> None:
     assert footprint(FACTS, None, 64, 1).mapped == 9_000_000
 
 
+def test_a_row_goes_through_experts_one_at_a_time() -> None:
+    experts = replace(FACTS, experts=8, experts_used=2, expert_feed_forward=256)
+    dense, sparse = (footprint(facts, None, 64, 1, prefill_chunk=64) for facts in (FACTS, experts))
+    rows = 64 + 1
+    assert dense.buffers - sparse.buffers == 4 * rows * (3 * (1024 - 256) - 3 * 512 - 3 * 8)
+    assert sparse.weights + sparse.mapped == dense.weights + dense.mapped
+
+
 def test_totals_add_up_and_more_costs_more() -> None:
     one = footprint(FACTS, None, 512, 1)
     assert one.total == one.weights + one.mapped + one.cache + one.buffers + one.text + one.process
