@@ -43,13 +43,6 @@ _FEATURES: dict[str, str] = {
     "GPU inference": """
         resources.max_gpu_vram_mb inference.gpu_layers inference.max_split_model_memory_mb
         inference.draft_gpu_layers""",
-    "tuning of batches": """
-        inference.batch_timeout_ms inference.batch_collection_ms inference.prefill_target_ms
-        inference.batched_prefill_forward""",
-    "the prefix cache": """
-        inference.prefix_cache_enabled inference.prefix_cache_max_entries
-        inference.prefix_cache_max_mb inference.prefix_cache_max_prompt_tokens
-        inference.prefix_cache_block_tokens inference.prefix_cache_min_tokens""",
     "prefix sharing": """
         inference.share_prefix_cache_with_peers inference.cross_node_prefix_trust_min
         network.prefix_kv_compression""",

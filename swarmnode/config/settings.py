@@ -21,6 +21,8 @@ from swarmnode.values.settings import (
 )
 
 DEFAULT_CONTEXT = 8192
+#: Tokens of a block of keys and values (`inference.cache`): attention sums in these, so they are fixed.
+BLOCK_TOKENS = 64
 
 
 def node_settings(config: Config) -> NodeSettings:
@@ -42,7 +44,7 @@ def node_settings(config: Config) -> NodeSettings:
         serving=_serving(config),
         workers=_workers(config),
         logs=_logs(config),
-        notes=(*config.notes, *_exposure(config)),
+        notes=(*config.notes, *_exposure(config), *_without_effect(config)),
     )
 
 
@@ -123,6 +125,13 @@ def _workers(config: Config) -> WorkerSettings:
         prefill_chunk=value("inference.prefill_chunk_tokens"),
         # A session is its cache: the shorter of the two lifetimes ends both.
         session_seconds=min(value("inference.session_timeout_seconds"), value("inference.kv_cache_ttl_secs")),
+        prefill_ms=value("inference.prefill_target_ms"),
+        batch_prompts=value("inference.batched_prefill_forward"),
+        cache_seconds=value("inference.kv_cache_ttl_secs"),
+        prefix_mb=value("inference.prefix_cache_max_mb") if value("inference.prefix_cache_enabled") else 0,
+        prefix_prompts=value("inference.prefix_cache_max_entries"),
+        prefix_min_tokens=value("inference.prefix_cache_min_tokens"),
+        prefix_max_tokens=value("inference.prefix_cache_max_prompt_tokens"),
         backend=value("inference.backend"),
         scripted_models=value("inference.scripted_models"),
     )
@@ -146,3 +155,17 @@ def _exposure(config: Config) -> tuple[str, ...]:
         f"api.listen_address = {address}: the APIs can be reached from other machines, without TLS; "
         "put a TLS proxy in front, or use a VPN",
     )
+
+
+def _without_effect(config: Config) -> tuple[str, ...]:
+    """A line for each key whose value asks for what this engine has no use for."""
+    notes = [
+        f"inference.{name}: no effect: requests join the running batch at its next step, nothing waits"
+        for name in ("batch_timeout_ms", "batch_collection_ms")
+        if config.value(f"inference.{name}") and config.is_set(f"inference.{name}")
+    ]
+    if (tokens := config.value("inference.prefix_cache_block_tokens")) != BLOCK_TOKENS:
+        notes.append(
+            f"inference.prefix_cache_block_tokens = {tokens}: no effect: blocks have {BLOCK_TOKENS} tokens"
+        )
+    return tuple(notes)

@@ -88,8 +88,12 @@ class BatchEngine:
             "context_length": self._context,
             "layers": [layers.start, layers.end],
             "resident_bytes": self._stage.resident_bytes(),
-            "prefix_cache": self._sharing.describe(),
+            "prefix_cache": self.prefix_counts(),
         }
+
+    def prefix_counts(self) -> dict[str, int]:
+        """See `PrefixSharing.counts`."""
+        return self._sharing.counts()
 
     # Requests.
 

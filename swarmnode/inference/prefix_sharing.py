@@ -74,7 +74,7 @@ class PrefixSharing:
             if other.choice == 0
         )
 
-    def describe(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """Counters and sizes, in blocks but for `bytes` and `tokens_saved` (positions not computed)."""
         counts = self._stage.block_counts()
         return {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import count
+from secrets import token_bytes
 from typing import Any
 
 from zope.interface import implementer
 
 from swarmnode.inference.batching import BatchEngine
+from swarmnode.inference.cache.block_store import BlockLimits
+from swarmnode.inference.prefix_sharing import PrefixPolicy
 from swarmnode.inference.prompts import PromptText
 from swarmnode.inference.runs import check_prompt
 from swarmnode.inference.stage.numpy_stage import load_stage
@@ -21,6 +24,9 @@ from swarmnode.models.gguf import GgufFile
 from swarmnode.values.errors import Refused
 from swarmnode.values.generation import GenerationEvent, GenerationRequest, Prompt, TokenIds
 from swarmnode.values.loading import LoadSpec
+
+#: Bytes of a salt that the worker draws itself.
+SALT_BYTES = 32
 
 
 def make_engine(spec: LoadSpec) -> ServedModel:
@@ -40,7 +46,13 @@ def _stage(gguf: GgufFile, spec: LoadSpec) -> Stage:
         residual=spec.residual,
         max_dequantised_bytes=spec.dequantised_bytes,
         kv_bytes=spec.kv_bytes,
+        blocks=BlockLimits(spec.prefix_bytes, spec.prefix_prompts, spec.cache_seconds),
     )
+
+
+def _prefix_policy(spec: LoadSpec) -> PrefixPolicy:
+    salt = spec.prefix_salt.encode() or token_bytes(SALT_BYTES)
+    return PrefixPolicy(spec.prefix_bytes > 0, spec.prefix_min_tokens, spec.prefix_max_tokens, salt)
 
 
 @implementer(IEngine, IPromptText, IStageCalls)
@@ -67,6 +79,9 @@ class ServedModel:
             context=self._context,
             slots=self._spec.slots,
             prefill_chunk=self._spec.prefill_chunk,
+            prefill_seconds=self._spec.prefill_ms / 1000,
+            batch_prompts=self._spec.batch_prompts,
+            prefix=_prefix_policy(self._spec),
             session_seconds=self._spec.session_seconds,
             numbers=numbers,
         )
@@ -88,6 +103,7 @@ class ServedModel:
             "vocab": facts.vocab,
             "eos_ids": sorted(self._text.model.eos_ids) if self._text else [],
             "resident_bytes": stage.resident_bytes() if stage else 0,
+            "prefix_cache": self._engine.prefix_counts() if self._engine else {},
         }
 
     # Text, on the text thread.

@@ -16,8 +16,14 @@ class LoadSpec:
     layers: None for the whole model. `text` False leaves tokenizer and templates out; a worker with
     `text` True and `weights` False is a text worker.
     slots: how many requests are stepped together. context: tokens a session may hold.
-    session_seconds: how long the keys and values of a `session_id` wait for its next turn.
-    kv_bytes: the room for keys and values of all sessions together.
+    prefill_chunk: most rows of prompts in a step. prefill_ms: what they may add to a step that others
+    wait for. batch_prompts: whether several prompts are computed together.
+    session_seconds: how long the keys and values of a `session_id` wait for its next turn;
+    cache_seconds: how long those of kept prompts do.
+    kv_bytes: the room for keys and values of all sessions and kept prompts together.
+    prefix_bytes: most of that for kept prompts; 0: none are kept. prefix_prompts: how many are kept.
+    prefix_min_tokens, prefix_max_tokens: the shortest and the longest that is kept (0: any).
+    prefix_salt: only requests under one salt share prompts; empty: the worker draws one.
     residual: None for the default of the file's weight types.
     """
 
@@ -34,7 +40,15 @@ class LoadSpec:
     kv_bytes: int = 1 << 30
     threads: int = 1
     prefill_chunk: int = 128
+    prefill_ms: int = 200
+    batch_prompts: bool = True
     session_seconds: float = 600.0
+    cache_seconds: float = 600.0
+    prefix_bytes: int = 2 << 30
+    prefix_prompts: int = 16
+    prefix_min_tokens: int = 32
+    prefix_max_tokens: int = 0
+    prefix_salt: str = field(default="", repr=False)
     dequantised_bytes: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
 

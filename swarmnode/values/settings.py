@@ -42,7 +42,8 @@ class ServingSettings:
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """Worker processes. max_ram_mb 0: decided from the machine's memory and the contribution.
-    scripted_models: labels that the scripted back end answers for, in tests."""
+    scripted_models: labels that the scripted back end answers for, in tests. The others as in `LoadSpec`;
+    prefix_mb 0: no prompts are kept."""
 
     max_ram_mb: int = 0
     contribution: str = "minimal"
@@ -52,7 +53,14 @@ class WorkerSettings:
     kv: KvType = "f16"
     context: int = 8192
     prefill_chunk: int = 128
+    prefill_ms: int = 200
+    batch_prompts: bool = True
     session_seconds: int = 600
+    cache_seconds: int = 600
+    prefix_mb: int = 2048
+    prefix_prompts: int = 16
+    prefix_min_tokens: int = 32
+    prefix_max_tokens: int = 0
     backend: str = "numpy"
     scripted_models: tuple[str, ...] = ()
 

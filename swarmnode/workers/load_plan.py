@@ -92,6 +92,13 @@ def _plain_spec(
         kv_bytes=_PLAIN_KV_BYTES,
         threads=settings.threads or cores,
         prefill_chunk=settings.prefill_chunk,
+        prefill_ms=settings.prefill_ms,
+        batch_prompts=settings.batch_prompts,
         session_seconds=float(settings.session_seconds),
+        cache_seconds=float(settings.cache_seconds),
+        prefix_bytes=settings.prefix_mb << 20,
+        prefix_prompts=settings.prefix_prompts,
+        prefix_min_tokens=settings.prefix_min_tokens,
+        prefix_max_tokens=settings.prefix_max_tokens,
         options=dict(options),
     )

@@ -121,6 +121,51 @@ def test_slots(tmp_path: Path, values: dict[str, str], slots: int) -> None:
     assert node_settings(configured(tmp_path, **values)).workers.slots == slots
 
 
+def test_the_prefix_cache_and_the_chunks(tmp_path: Path) -> None:
+    workers = node_settings(
+        configured(
+            tmp_path,
+            inference__prefill_target_ms="50",
+            inference__batched_prefill_forward="false",
+            inference__kv_cache_ttl_secs="30",
+            inference__prefix_cache_max_mb="7",
+            inference__prefix_cache_max_entries="3",
+            inference__prefix_cache_min_tokens="100",
+            inference__prefix_cache_max_prompt_tokens="1000",
+        )
+    ).workers
+    assert workers == WorkerSettings(
+        prefill_ms=50,
+        batch_prompts=False,
+        session_seconds=30,
+        cache_seconds=30,
+        prefix_mb=7,
+        prefix_prompts=3,
+        prefix_min_tokens=100,
+        prefix_max_tokens=1000,
+    )
+    off = configured(tmp_path, inference__prefix_cache_enabled="false")
+    assert node_settings(off).workers.prefix_mb == 0
+
+
+def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
+    assert node_settings(configured(tmp_path)).notes == ()
+    zero = configured(tmp_path, inference__batch_timeout_ms="0", inference__batch_collection_ms="0")
+    assert node_settings(zero).notes == ()
+    config = configured(
+        tmp_path,
+        inference__batch_timeout_ms="50",
+        inference__batch_collection_ms="1",
+        inference__prefix_cache_block_tokens="32",
+    )
+    why = "no effect: requests join the running batch at its next step, nothing waits"
+    assert node_settings(config).notes == (
+        f"inference.batch_timeout_ms: {why}",
+        f"inference.batch_collection_ms: {why}",
+        "inference.prefix_cache_block_tokens = 32: no effect: blocks have 64 tokens",
+    )
+
+
 def test_one_warning_a_later_key_that_is_set(tmp_path: Path) -> None:
     assert later_warnings(configured(tmp_path)) == ()
     config = configured(
