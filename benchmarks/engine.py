@@ -3,15 +3,14 @@
     python -m benchmarks.models FOLDER
     python -m benchmarks.engine --model-dir FOLDER --raw docs/benchmarks/raw/engine.jsonl [--peer PATH ...]
 
-Each peer (a build of llama.cpp: its library, or a folder that has it) is tried once for each model and
-number of threads; the one that is faster over the tests' geometric mean is measured against. Nothing else
-should run on the machine meanwhile, unless --hogs asks for it.
+Each peer (a build of llama.cpp: its library, or a folder that has it) is tried once for each model, number
+of threads and test; the faster one is measured against. Nothing else should run on the machine meanwhile,
+unless --hogs asks for it.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,21 +28,23 @@ THEIRS = "benchmarks.peer:run"
 PROBE = "benchmarks.bandwidth:run"
 #: Where pairs were dropped, further ones are measured, up to this many times the pairs asked for.
 MOST_PAIRS = 2
+TRIAL_REPEATS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One call of an engine: prompt and answer tokens, and which tests it gives (test -> field)."""
+    """One test: a call of an engine with that many prompt and answer tokens, and the field that counts."""
 
     prompt: int
     answer: int
-    fields: tuple[tuple[str, str], ...]
+    field: str
 
 
 #: decode: tokens 129 to 192 of a sequence.
 WORKS: dict[str, Work] = {
-    "decode": Work(128, 64, (("decode", "tg_tok_s"), ("prefill128", "pp_tok_s"))),
-    "prefill": Work(512, 1, (("prefill512", "pp_tok_s"),)),
+    "decode": Work(128, 64, "tg_tok_s"),
+    "prefill128": Work(128, 1, "pp_tok_s"),
+    "prefill512": Work(512, 1, "pp_tok_s"),
 }
 
 
@@ -56,11 +57,11 @@ class Side:
     options: Mapping[str, Any]
 
 
-def measure_half(side: Side, model: Path, threads: int, work: Work, repeats: int) -> dict[str, list[float]]:
-    """Tokens a second of each test, repeat by repeat."""
+def measure_half(side: Side, model: Path, threads: int, work: Work, repeats: int) -> list[float]:
+    """Tokens a second, repeat by repeat, after a call that is not counted."""
     arguments = [str(model), work.prompt, work.answer, threads]
-    answers = run_half(side.function, arguments, dict(side.options), repeats)
-    return {test: [float(answer[field]) for answer in answers] for test, field in work.fields}
+    answers = run_half(side.function, arguments, dict(side.options), repeats + 1)
+    return [float(answer[work.field]) for answer in answers[1:]]
 
 
 def probe(threads: int) -> float:
@@ -68,51 +69,42 @@ def probe(threads: int) -> float:
     return float(run_half(PROBE, [threads], {}, 1)[0]["bytes_s"])
 
 
-def choose_peer(
-    raw: RawFile, peers: Sequence[Side], model: Path, threads: int, works: Sequence[Work]
-) -> Side:
-    """The faster build of llama.cpp, by one trial of every work; a single one is not tried."""
+def choose_peer(raw: RawFile, peers: Sequence[Side], model: Path, threads: int, test: str) -> Side:
+    """The faster build of llama.cpp, by one trial each; a single one is not tried."""
     if len(peers) == 1:
         return peers[0]
-    scores: list[float] = []
+    speeds: list[float] = []
     for peer in peers:
-        speeds: dict[str, list[float]] = {}
-        for work in works:
-            speeds |= measure_half(peer, model, threads, work, 2)
-        raw.add("trial", model=model.stem, threads=threads, peer=peer.name, tests=speeds)
-        scores.append(statistics.fmean(math.log(max(values)) for values in speeds.values()))
-    return peers[scores.index(max(scores))]
+        values = measure_half(peer, model, threads, WORKS[test], TRIAL_REPEATS)
+        raw.add("trial", model=model.stem, threads=threads, peer=peer.name, test=test, values=values)
+        speeds.append(statistics.median(values))
+    return peers[speeds.index(max(speeds))]
 
 
 def measure_pairs(
-    raw: RawFile, ours: Side, theirs: Side, model: Path, threads: int, work: Work, options: argparse.Namespace
+    raw: RawFile, sides: Mapping[str, Side], model: Path, threads: int, test: str, options: argparse.Namespace
 ) -> None:
     """Pairs until as many as asked for are kept, or `MOST_PAIRS` times as many are measured."""
     for number in range(MOST_PAIRS * options.pairs):
-        if number >= options.pairs and _all_kept(raw, model, threads, work, options.pairs):
+        so_far = pairs_of(raw.samples).get((model.stem, threads, test), [])
+        if summarise(so_far).kept >= options.pairs:
             return
-        for label, side in (("ours", ours), ("theirs", theirs)):
+        for label, side in sides.items():
             seen = probe(threads)
-            tests = measure_half(side, model, threads, work, options.repeats)
+            values = measure_half(side, model, threads, WORKS[test], options.repeats)
             sample = raw.add(
                 "half",
                 model=model.stem,
                 threads=threads,
+                test=test,
                 pair=number,
                 side=label,
                 engine=side.name,
                 hogs=options.hogs,
                 probe=seen,
-                tests=tests,
+                values=values,
             )
             print(sample, flush=True)
-
-
-def _all_kept(raw: RawFile, model: Path, threads: int, work: Work, wanted: int) -> bool:
-    pairs = pairs_of(raw.samples)
-    return all(
-        summarise(pairs.get((model.stem, threads, test), [])).kept >= wanted for test, _field in work.fields
-    )
 
 
 def peers_of(places: Sequence[str]) -> list[Side]:
@@ -134,9 +126,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="*", help="names without .gguf; all of the folder if none")
     parser.add_argument("--raw", type=Path, required=True, help="a new file for the raw samples")
     parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--repeats", type=int, default=3, help="calls in a half")
+    parser.add_argument("--repeats", type=int, default=3, help="calls in a half that count")
     parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--tests", default="decode,prefill", help=f"of {','.join(WORKS)}")
+    parser.add_argument("--tests", default=",".join(WORKS), help=f"of {','.join(WORKS)}")
     parser.add_argument("--ours", default=OURS, help="package.module:function, called as offline_bench.run")
     parser.add_argument("--peer", action="append", default=[], help="a build of llama.cpp; '' is xllamacpp")
     parser.add_argument("--hogs", type=int, default=0, help="busy processes beside every half")
@@ -150,15 +142,14 @@ def main() -> None:
     ours, peers = Side("swarmnode", options.ours, {}), peers_of(options.peer)
     describe_peers(raw, peers)
     names = options.models or sorted(path.stem for path in options.model_dir.glob("*.gguf"))
-    works = [WORKS[name] for name in options.tests.split(",")]
     for name in names:
         model = options.model_dir / f"{name}.gguf"
         raw.add("model", model=name, bytes_a_token=bytes_a_token(model))
         for threads in map(int, options.threads.split(",")):
-            with busy(options.hogs):
-                theirs = choose_peer(raw, peers, model, threads, works)
-                for work in works:
-                    measure_pairs(raw, ours, theirs, model, threads, work, options)
+            for test in options.tests.split(","):
+                with busy(options.hogs):
+                    theirs = choose_peer(raw, peers, model, threads, test)
+                    measure_pairs(raw, {"ours": ours, "theirs": theirs}, model, threads, test, options)
     print(f"\n{RULE}\n\n{table(raw.samples)}")
 
 

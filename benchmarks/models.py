@@ -24,46 +24,76 @@ SPEED_MODELS: dict[str, tuple[Shape, str]] = {
 }
 #: Spread of the numbers of norms around 1, of biases around 0.
 VECTOR_SPREAD = 0.1
+#: How much more decisive routers are than other matrices.
+ROUTER_FACTOR = 8.0
 
 
-def write_model(path: Path, shape: Shape, weights: str, seed: int = 1) -> Path:
+def write_model(path: Path, shape: Shape, weights: str, seed: int = 1, *, unpacked: bool = False) -> Path:
     """Write a GGUF of that shape, its tensors one after another (a large one never lies in memory whole).
 
-    weights: a name of `shapes.MIXES`. The same arguments give the same bytes. Returns the path.
+    weights: a name of `shapes.MIXES`. The same arguments give the same numbers. unpacked: write them as
+    float32, dequantised: the model that the packed one stands for. Returns the path.
     """
     import gguf
 
     writer = gguf.GGUFWriter(str(path), shape.architecture)
-    _write_metadata(writer, shape, weights)
+    _write_metadata(writer, shape, "F32" if unpacked else weights)
     _write_vocabulary(writer, shape.vocab)
     tensors = list(tensors_of(shape, weights))
     for name, size, kind in tensors:
-        dtype = gguf.GGMLQuantizationType[kind]
-        row = packed_bytes(kind, size[-1:])
+        kept = "F32" if unpacked else kind
         writer.add_tensor_info(
-            name, (*size[:-1], row), np.dtype(np.uint8), packed_bytes(kind, size), raw_dtype=dtype
+            name,
+            (*size[:-1], packed_bytes(kept, size[-1:])),
+            np.dtype(np.uint8),
+            packed_bytes(kept, size),
+            raw_dtype=gguf.GGMLQuantizationType[kept],
         )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     rng = np.random.default_rng(seed)
     for name, size, kind in tensors:
-        writer.write_tensor_data(_tensor(name, size, kind, rng))
+        data = _tensor(name, size, kind, rng, shape.tied)
+        writer.write_tensor_data(_unpacked(kind, data, size) if unpacked else data)
     writer.close()
     return path
 
 
-def _tensor(name: str, size: tuple[int, ...], kind: str, rng: np.random.Generator) -> Any:
+def _tensor(name: str, size: tuple[int, ...], kind: str, rng: np.random.Generator, tied: bool) -> Any:
+    """uint8 [..., bytes a row]."""
     if len(size) > 1:
-        return random_tensor(kind, size, size[-1] ** -0.5, rng)
+        return random_tensor(kind, size, spread_of(name, size, tied), rng)
     values = VECTOR_SPREAD * rng.standard_normal(size, dtype=np.float32)
     if not name.endswith("bias"):
         values += np.float32(1)
     return values.astype(np.float32).view(np.uint8)
 
 
+def spread_of(name: str, size: tuple[int, ...], tied: bool) -> float:
+    """The standard deviation of a matrix: rows of length 1, so that products are as large as what goes in.
+
+    Two are unlike that, as in trained models. Embeddings are as large as what the layers add to them (one
+    that is the head too is enlarged by the family itself). Routers are decisive: else nearly every token has
+    two experts as good as equal, and what is compared is which way roundings throw the coin.
+    """
+    usual = float(size[-1] ** -0.5)
+    if name == "token_embd.weight" and not tied:
+        return 1.0
+    return ROUTER_FACTOR * usual if name.endswith("ffn_gate_inp.weight") else usual
+
+
+def _unpacked(kind: str, data: Any, size: tuple[int, ...]) -> Any:
+    """float32 numbers, by the gguf package."""
+    import gguf
+
+    values = gguf.quants.dequantize(data, gguf.GGMLQuantizationType[kind])
+    return np.ascontiguousarray(values.reshape(size), np.float32).view(np.uint8)
+
+
 def _write_metadata(writer: Any, shape: Shape, weights: str) -> None:
-    writer.add_name(f"random {shape.architecture} {weights}")
+    # Without the architecture: llama.cpp looks for tokens of its own in files that are named after some.
+    writer.add_name(f"random {weights}")
     writer.add_file_type(MIXES[weights][2])
     writer.add_quantization_version(2)
     writer.add_block_count(shape.layers)

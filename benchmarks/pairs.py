@@ -113,10 +113,9 @@ def pairs_of(samples: Iterable[Mapping[str, Any]]) -> dict[Key, list[Pair]]:
     halves: dict[tuple[Key, int], dict[str, Half]] = {}
     for sample in samples:
         if sample.get("kind") == "half":
-            for test, values in sample["tests"].items():
-                key: Key = (sample["model"], sample["threads"], test)
-                sides = halves.setdefault((key, sample["pair"]), {})
-                sides[sample["side"]] = Half(tuple(values), sample["probe"])
+            key: Key = (sample["model"], sample["threads"], sample["test"])
+            sides = halves.setdefault((key, sample["pair"]), {})
+            sides[sample["side"]] = Half(tuple(sample["values"]), sample["probe"])
     found: dict[Key, list[Pair]] = {}
     for (key, _number), sides in halves.items():
         if sides.keys() >= {"ours", "theirs"}:
