@@ -1,0 +1,339 @@
+"""Attention over pages of 64 positions, one row and one key-value head at a time.
+
+Blocks are absolute multiples of 64 positions and taken in order, so a row's result never depends on how its
+prompt was cut. The softmax is computed as the blocks come (arXiv 2205.14135).
+
+A page holds 64 positions of all layers of a stage. For each layer it has the keys of each key-value head,
+[head_dim][64 positions], then the values of each, [64 positions][head_dim, padded to 16]; q8_0 has the factors
+(float16, one for 32 numbers of a head) of the keys, [parts][64], after the keys of a head and those of the
+values, [64][parts], after its values. Keys lie position by position so that a vector holds 16 positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from llvmlite import ir
+
+from swarmnode.inference.kernels.code import F32, F32V, I8, I16, I32, I64, LANES, I32V, Code, Val, Var, vector
+from swarmnode.inference.kernels.floats import exp, load_half, narrow_half, tanh, widen_half
+from swarmnode.inference.kernels.jit import Build
+from swarmnode.inference.kernels.targets import Target
+from swarmnode.values.layers import KvType
+
+BLOCK = 64
+#: Numbers of a head that share a factor in q8_0.
+PART = 32
+_GROUPS = BLOCK // LANES
+_ITEM = {"f32": 4, "f16": 2, "q8_0": 1}
+#: Lower than any score: what a masked position counts as.
+_MASKED = -3.0e38
+
+
+@dataclass(frozen=True, slots=True)
+class PageLayout:
+    """Where keys and values of one layer lie in a page; all in bytes."""
+
+    kv_heads: int
+    head_dim: int
+    kv: KvType
+
+    @property
+    def padded_dim(self) -> int:
+        return -(-self.head_dim // LANES) * LANES
+
+    @property
+    def parts(self) -> int:
+        return -(-self.head_dim // PART)
+
+    @property
+    def key_bytes(self) -> int:
+        """Keys of one head."""
+        return self.head_dim * BLOCK * _ITEM[self.kv] + self._factors
+
+    @property
+    def value_bytes(self) -> int:
+        """Values of one head."""
+        return self.padded_dim * BLOCK * _ITEM[self.kv] + self._factors
+
+    @property
+    def _factors(self) -> int:
+        return self.parts * BLOCK * 2 if self.kv == "q8_0" else 0
+
+    @property
+    def values(self) -> int:
+        """Where the values begin."""
+        return self.kv_heads * self.key_bytes
+
+    @property
+    def layer_bytes(self) -> int:
+        return self.kv_heads * (self.key_bytes + self.value_bytes)
+
+
+#: The fields of `append`'s arguments: keys, bytes of a row, values, bytes of a row, bytes to the layer in a page,
+#: positions of the rows (i64), page tables of the rows (i64: addresses of tables of page addresses).
+APPEND_FIELDS = 7
+#: The fields of `attend`'s: queries, bytes of a row, outputs, bytes of a row, bytes to the layer in a page,
+#: positions, page tables, window (0: none), scale, softcap (float32 bits).
+ATTEND_FIELDS = 10
+
+
+def append(layout: PageLayout, target: Target) -> tuple[str, Build]:
+    """The kernel that rounds keys and values of rows and puts them into their pages."""
+    name = f"append_{layout.kv}_{layout.kv_heads}_{layout.head_dim}"
+    return name, partial(_build_append, layout, target, name)
+
+
+def _build_append(layout: PageLayout, target: Target, name: str, module: ir.Module) -> None:
+    code = Code(module, name, 3)
+    arguments, first, last = code.arguments
+    keys, key_row, values, value_row, layer, positions, tables = code.loads(I64, arguments, APPEND_FIELDS)
+    store = _store_parts if layout.kv == "q8_0" else _store_numbers
+    with code.range(first, last) as row:
+        position = code.load(I64, positions + row * 8)
+        table = code.load(I64, tables + row * 8)
+        page = code.load(I64, table + position // BLOCK * 8) + layer
+        slot = position % BLOCK
+        with code.range(0, layout.kv_heads) as head:
+            at = head * (layout.head_dim * 4)
+            key = page + head * layout.key_bytes
+            value = page + (head * layout.value_bytes + layout.values)
+            store(code, target, layout, keys + row * key_row + at, key, slot, key=True)
+            store(code, target, layout, values + row * value_row + at, value, slot, key=False)
+    code.end()
+
+
+def _store_numbers(
+    code: Code, target: Target, layout: PageLayout, source: Val, out: Val, slot: Val, *, key: bool
+) -> None:
+    item = _ITEM[layout.kv]
+    with code.range(0, layout.head_dim) as index:
+        number = code.load(vector(F32, 1), source + index * 4)
+        place = index * BLOCK + slot if key else slot * layout.padded_dim + index
+        stored = number if layout.kv == "f32" else narrow_half(code, target, number)
+        code.store(stored, out + place * item)
+
+
+def _store_parts(
+    code: Code, target: Target, layout: PageLayout, source: Val, out: Val, slot: Val, *, key: bool
+) -> None:
+    """Blocks of 32 numbers of a head as bytes and a float16 factor; the bytes are taken by that factor, as a
+    reader sees it."""
+    factors = out + (layout.head_dim if key else layout.padded_dim) * BLOCK
+    with code.range(0, layout.parts) as part:
+        begin = part * PART
+        end = code.select(begin + PART < layout.head_dim, begin + PART, layout.head_dim)
+        peak = Var(code, code.f32(0.0))
+        with code.range(begin, end) as index:
+            size = code.abs(code.load(F32, source + index * 4))
+            # What is no number stays in the peak, so that it is found.
+            peak.set(code.select(size <= peak.get(), peak.get(), size))
+        exact = peak.get() * (1.0 / 127.0)
+        bits = narrow_half(code, target, code.splat(exact, 1))
+        factor = widen_half(code, target, bits).lane(0)
+        inverse = code.select(factor > 0.0, code.f32(1.0) / factor, 0.0)
+        with code.range(begin, end) as index:
+            quotient = code.load(F32, source + index * 4) * inverse
+            quotient = code.select(quotient.eq(quotient), quotient, 0.0)
+            clipped = code.min(code.max(quotient, -127.0), 127.0)
+            byte = code.round(clipped).to_int(I32).narrow(I8)
+            place = index * BLOCK + slot if key else slot * layout.padded_dim + index
+            code.store(byte, out + place)
+        factor_place = part * BLOCK + slot if key else slot * layout.parts + part
+        code.store(bits, factors + factor_place * 2)
+
+
+def attend(layout: PageLayout, group: int, target: Target, *, softcap: bool = False) -> tuple[str, Build]:
+    """The kernel: items are rows times key-value heads; `group` query heads share one of these."""
+    capped = "_capped" if softcap else ""
+    name = f"attend_{layout.kv}_{layout.kv_heads}_{layout.head_dim}_{group}{capped}"
+    return name, partial(_build_attend, layout, group, target, softcap, name)
+
+
+def _build_attend(
+    layout: PageLayout, group: int, target: Target, softcap: bool, name: str, module: ir.Module
+) -> None:
+    code = Code(module, name, 3)
+    arguments, first, last = code.arguments
+    fields = code.loads(I64, arguments, ATTEND_FIELDS)
+    queries, query_row, outputs, output_row, layer, positions, tables, window = fields[:8]
+    work = _Work(code, target, layout, group, fields[8:] if softcap else fields[8:9])
+    with code.range(first, last) as item:
+        row, head = item // layout.kv_heads, item % layout.kv_heads
+        position = code.load(I64, positions + row * 8)
+        table = code.load(I64, tables + row * 8)
+        at = head * (group * layout.head_dim * 4)
+        query = queries + row * query_row + at
+        reach = code.select(window > 0, window, 1 << 62)
+        earliest = code.select(position >= reach, position - reach + 1, code.int(0))
+        work.begin()
+        with code.range(earliest // BLOCK, position // BLOCK + 1) as block:
+            page = code.load(I64, table + block * 8) + layer
+            key = page + head * layout.key_bytes
+            value = page + (head * layout.value_bytes + layout.values)
+            begin = block * BLOCK
+            work.block(query, key, value, earliest - begin, position - begin)
+        work.finish(outputs + row * output_row + at)
+    code.end()
+
+
+class _Work:
+    """One row and one key-value head: what is kept from block to block lies on the stack."""
+
+    def __init__(
+        self, code: Code, target: Target, layout: PageLayout, group: int, constants: list[Val]
+    ) -> None:
+        self.code, self.target, self.layout, self.group = code, target, layout, group
+        self._scale = constants[0].narrow(I32).bits(F32)
+        self._cap = constants[1].narrow(I32).bits(F32) if len(constants) > 1 else None
+        self._sums = code.stack(F32, group * layout.padded_dim)
+        self._weights = code.stack(F32, group * BLOCK)
+        self._peaks, self._totals = code.stack(F32, group), code.stack(F32, group)
+        #: Vectors of 16 that are accumulated at a time.
+        self._room = {32: 16, 8: 4}.get(target.registers, 2)
+
+    def begin(self) -> None:
+        code = self.code
+        for head in range(self.group):
+            code.store(code.f32(_MASKED), self._peaks, 4 * head)
+            code.store(code.f32(0.0), self._totals, 4 * head)
+        with code.range(0, self.group * self.layout.padded_dim, LANES) as index:
+            code.store(code.const(F32V, 0.0), self._sums + index * 4)
+
+    def block(self, query: Val, key: Val, value: Val, earliest: Val, latest: Val) -> None:
+        """Take in 64 positions; earliest and latest are the first and last seen, counted from the block's
+        first."""
+        heads = min(self.group, max(1, self._room // _GROUPS)) if self._room >= _GROUPS else 1
+        groups = min(_GROUPS, self._room)
+        for head in range(0, self.group, heads):
+            tile = range(head, min(head + heads, self.group))
+            for first in range(0, _GROUPS, groups):
+                self._scores(query, key, tile, range(first, first + groups))
+        for head in range(self.group):
+            self._soften(head, earliest, latest)
+        end = self.code.select(latest < BLOCK, latest + 1, BLOCK)
+        columns = self.layout.padded_dim // LANES
+        wide = min(columns, self._room)
+        tall = max(1, min(self.group, self._room // wide))
+        for head in range(0, self.group, tall):
+            for column in range(0, columns, wide):
+                self._collect(
+                    value,
+                    range(head, min(head + tall, self.group)),
+                    range(column, min(column + wide, columns)),
+                    end,
+                )
+
+    def _scores(self, query: Val, key: Val, heads: range, groups: range) -> None:
+        """weights[head][position] = query . key, along the head's numbers in order."""
+        code, dim = self.code, self.layout.head_dim
+        places = [(head, group) for head in heads for group in groups]
+        sums = {place: Var(code, code.const(F32V, 0.0)) for place in places}
+        if self.layout.kv != "q8_0":
+            with code.range(0, dim) as index:
+                self._multiply(query, key, index, sums, heads, groups)
+        else:
+            factors = key + dim * BLOCK
+            with code.range(0, self.layout.parts) as part:
+                inner = {place: Var(code, code.const(F32V, 0.0)) for place in places}
+                begin = part * PART
+                end = code.select(begin + PART < dim, begin + PART, dim)
+                with code.range(begin, end) as index:
+                    self._multiply(query, key, index, inner, heads, groups)
+                for group in groups:
+                    at = factors + part * (BLOCK * 2)
+                    factor = load_half(code, self.target, at, group * LANES * 2)
+                    for head in heads:
+                        place = (head, group)
+                        sums[place].set(code.fma(inner[place].get(), factor, sums[place].get()))
+        for (head, group), total in sums.items():
+            code.store(total.get(), self._weights, 4 * (head * BLOCK + group * LANES))
+
+    def _multiply(
+        self, query: Val, key: Val, index: Val, sums: dict[tuple[int, int], Var], heads: range, groups: range
+    ) -> None:
+        code, item = self.code, _ITEM[self.layout.kv]
+        line = key + index * (BLOCK * item)
+        numbers = {group: self._load(line, group * LANES * item) for group in groups}
+        for head in heads:
+            one = code.splat(code.load(F32, query + index * 4, head * self.layout.head_dim * 4))
+            for group in groups:
+                total = sums[head, group]
+                total.set(code.fma(numbers[group], one, total.get()))
+
+    def _load(self, address: Val, offset: int) -> Val:
+        """16 numbers of the cache; those of q8_0 without their factor."""
+        code, kv = self.code, self.layout.kv
+        if kv == "f32":
+            return code.load(F32V, address, offset)
+        if kv == "f16":
+            return load_half(code, self.target, address, offset)
+        return code.load(vector(I8, LANES), address, offset).signed(I32V).to_float(F32V)
+
+    def _soften(self, head: int, earliest: Val, latest: Val) -> None:
+        """Scores to weights e**(score - peak), and all that was summed up to the new peak."""
+        code = self.code
+        scores, peak = [], code.load(F32, self._peaks, 4 * head)
+        highest = code.const(F32V, _MASKED)
+        for group in range(_GROUPS):
+            score = code.load(F32V, self._weights, 4 * (head * BLOCK + group * LANES)) * self._scale
+            if self._cap is not None:
+                score = tanh(code, score / self._cap) * self._cap
+            lane = code.lanes(vector(I64, LANES), range(group * LANES, group * LANES + LANES))
+            seen = (lane >= code.splat(earliest)) & (lane <= code.splat(latest))
+            score = code.select(seen, score, _MASKED)
+            scores.append((score, seen))
+            highest = code.select(score <= highest, highest, score)
+        best = code.fold(highest, lambda one, two: code.select(two <= one, one, two))
+        best = code.select(best <= peak, peak, best)
+        spread = code.splat(best)
+        weights = []
+        for group, (score, seen) in enumerate(scores):
+            weight = code.select(seen, exp(code, score - spread), 0.0)
+            code.store(weight, self._weights, 4 * (head * BLOCK + group * LANES))
+            weights.append(weight)
+        total = code.sum((weights[0] + weights[1]) + (weights[2] + weights[3]))
+        shrink = exp(code, code.splat(peak - best))
+        one = shrink.lane(0)
+        code.store(code.fma(code.load(F32, self._totals, 4 * head), one, total), self._totals, 4 * head)
+        code.store(best, self._peaks, 4 * head)
+        for column in range(0, self.layout.padded_dim, LANES):
+            at = 4 * (head * self.layout.padded_dim + column)
+            code.store(code.load(F32V, self._sums, at) * shrink, self._sums, at)
+
+    def _collect(self, value: Val, heads: range, columns: range, end: Val) -> None:
+        """sums[head] += weights[head][position] * value[position], in the order of positions."""
+        code, layout = self.code, self.layout
+        item, dim = _ITEM[layout.kv], layout.padded_dim
+        places = [(head, column) for head in heads for column in columns]
+        at = {(head, column): 4 * (head * dim + column * LANES) for head, column in places}
+        sums = {place: Var(code, code.load(F32V, self._sums, at[place])) for place in places}
+        with code.range(0, end) as slot:
+            line = value + slot * (dim * item)
+            numbers = {column: self._value(value, line, slot, column) for column in columns}
+            for head in heads:
+                weight = code.splat(code.load(F32, self._weights + slot * 4, 4 * head * BLOCK))
+                for column in columns:
+                    total = sums[head, column]
+                    total.set(code.fma(numbers[column], weight, total.get()))
+        for place in places:
+            code.store(sums[place].get(), self._sums, at[place])
+
+    def _value(self, value: Val, line: Val, slot: Val, column: int) -> Val:
+        numbers = self._load(line, column * LANES * _ITEM[self.layout.kv])
+        if self.layout.kv != "q8_0":
+            return numbers
+        code, layout = self.code, self.layout
+        factors = value + (layout.padded_dim * BLOCK)
+        place = slot * layout.parts + column * LANES // PART
+        bits = code.load(vector(I16, 1), factors + place * 2)
+        return numbers * code.splat(widen_half(code, self.target, bits).lane(0))
+
+    def finish(self, output: Val) -> None:
+        code, layout = self.code, self.layout
+        for head in range(self.group):
+            total = code.load(F32, self._totals, 4 * head)
+            with code.range(0, layout.head_dim) as index:
+                number = code.load(F32, self._sums + index * 4, 4 * head * layout.padded_dim)
+                code.store(number / total, output + index * 4, 4 * head * layout.head_dim)

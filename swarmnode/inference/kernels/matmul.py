@@ -1,0 +1,277 @@
+"""Products of packed weights with rows of activations.
+
+The sum of one output is taken along k in one order, whatever the tile, the panel or the thread: blocks one
+after another, each an exact integer (or, for float weights, a chain of fused multiply-adds over 256 numbers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from llvmlite import ir
+
+from swarmnode.inference.kernels.code import F32, F32V, I8, I16, I32, I32V, I64, LANES, Code, Val, Var, vector
+from swarmnode.inference.kernels.dots import (
+    I8V,
+    I16V,
+    broadcast4,
+    broadcast_pair,
+    dot_group,
+    dot_pairs,
+    dot_signed,
+    offset_of,
+)
+from swarmnode.inference.kernels.floats import load_half, widen_bfloat
+from swarmnode.inference.kernels.formats import (
+    K32_BYTES,
+    K32_SCALE,
+    K32_SUM,
+    K256_BYTES,
+    K256_SCALE,
+    K256_SUM16,
+    K256_SUM32,
+    Format,
+)
+from swarmnode.inference.kernels.jit import Build
+from swarmnode.inference.kernels.targets import Target
+
+#: The fields of a product's arguments, i64 each. A product is over `groups` of rows (one, or one an expert):
+#: WEIGHTS + g * GROUP_BYTES are the weights of group g, COUNTS[g] its rows; row number i of it comes from
+#: activations SOURCES[STARTS[g] + i] and goes to row TARGETS[STARTS[g] + i] of the output.
+WEIGHTS, PANELS, GROUP_BYTES, BLOCKS, ROWS, ROW_BYTES, OUT, OUT_BYTES = range(8)
+COUNTS, STARTS, SOURCES, TARGETS = range(8, 12)
+FIELDS = 12
+
+#: Numbers along k whose products are summed before they are added to the rest, for float weights.
+FLOAT_RUN = 256
+
+
+def matmul(format: Format, target: Target) -> tuple[str, Build]:
+    """The kernel `void(arguments, first, last)`: items are panels, groups after groups."""
+    name = f"matmul_{format.name}"
+    return name, partial(_build, format, target, name)
+
+
+def _build(format: Format, target: Target, name: str, module: ir.Module) -> None:
+    code = Code(module, name, 3)
+    arguments, first, last = code.arguments
+    fields = code.loads(I64, arguments, FIELDS)
+    tile = _TILES[format.name]
+    panel_bytes = fields[BLOCKS] * format.size
+    with code.range(first, last) as item:
+        group, panel = item // fields[PANELS], item % fields[PANELS]
+        count = code.load(I64, fields[COUNTS], group * 8)
+        start = code.load(I64, fields[STARTS], group * 8) * 8
+        weights = fields[WEIGHTS] + group * fields[GROUP_BYTES] + panel * panel_bytes
+        out = fields[OUT] + panel * (format.rows * 4)
+        done = Var(code, code.int(0))
+        for rows in tile_sizes(target):
+            with code.loop_while(lambda rows=rows: done.get() + rows <= count):  # type: ignore[misc]
+                at = start + done.get() * 8
+                sources = [code.load(I64, fields[SOURCES], at + 8 * i) for i in range(rows)]
+                targets = [code.load(I64, fields[TARGETS], at + 8 * i) for i in range(rows)]
+                inputs = [fields[ROWS] + source * fields[ROW_BYTES] for source in sources]
+                outputs = [out + target_row * fields[OUT_BYTES] for target_row in targets]
+                tile(code, target, weights, fields[BLOCKS], inputs, outputs)
+                done.set(done.get() + rows)
+    code.end()
+
+
+def tile_sizes(target: Target) -> tuple[int, ...]:
+    """How many rows are multiplied together; the largest that registers hold first."""
+    return (8, 6, 5, 4, 3, 2, 1) if target.registers >= 32 else (4, 2, 1) if target.registers >= 8 else (2, 1)
+
+
+Tile = Callable[[Code, Target, Val, Val, list[Val], list[Val]], None]
+
+
+def _accumulators(code: Code, count: int) -> list[Var]:
+    return [Var(code, code.const(F32V, 0.0)) for _ in range(count)]
+
+
+def _store(code: Code, sums: list[Var], outputs: list[Val]) -> None:
+    for total, output in zip(sums, outputs, strict=True):
+        code.store(total.get(), output)
+
+
+def _tile_q4_q5(
+    fifth: bool, code: Code, target: Target, weights: Val, blocks: Val, inputs: list[Val], outputs: list[Val]
+) -> None:
+    """sum over superblocks of scale * (d * sum_j s_j (q . x)_j - dmin * sum_j m_j sum(x)_j)."""
+    size = 2880 if fifth else 2368
+    scales = 2560 if fifth else 2048
+    sums = _accumulators(code, len(inputs))
+    with code.range(0, blocks) as block:
+        base, here = weights + block * size, block * K256_BYTES
+        totals = [Var(code, code.const(I32V, 0)) for _ in inputs]
+        with code.range(0, 8) as part:
+            packed = base + part * 256
+            high = code.load(I8V, base + part * 64, 2048) if fifth else None
+            numbers = _nibbles(code, packed, high)
+            factor = code.load(vector(I8, LANES), base + part * LANES, scales).unsigned(I32V)
+            for row, total in zip(inputs, totals, strict=True):
+                at = row + here + part * 32
+                quads = [broadcast4(code, at, 4 * index) for index in range(8)]
+                exact = dot_group(code, target, numbers, quads, 31 if fifth else 15)
+                total.set(total.get() + exact * factor)
+        minima = [
+            code.load(vector(I8, 32), base, scales + 128 + 32 * pair).unsigned(I16V) for pair in range(4)
+        ]
+        delta = load_half(code, target, base, scales + 256)
+        delta_min = load_half(code, target, base, scales + 288)
+        for row, total, result in zip(inputs, totals, sums, strict=True):
+            at = row + here
+            least = code.const(I32V, 0)
+            for pair in range(4):
+                pairs = broadcast_pair(code, at, K256_SUM32 + 4 * pair)
+                least = dot_pairs(code, target, least, minima[pair], pairs)
+            down = delta_min * least.to_float(F32V)
+            value = code.fma(delta, total.get().to_float(F32V), down * -1.0)
+            scale = code.splat(code.load(F32, at, K256_SCALE))
+            result.set(code.fma(scale, value, result.get()))
+    _store(code, sums, outputs)
+
+
+def _nibbles(code: Code, packed: Val, high: Val | None) -> list[Val]:
+    """The 32 numbers of a sub-block, 4 a vector: those of the low nibbles, then of the high ones."""
+    raw = [code.load(I8V, packed, 64 * index) for index in range(4)]
+    low = [one & 15 for one in raw]
+    top = [(one.bits(I16V) >> 4).bits(I8V) & 15 for one in raw]
+    if high is None:
+        return low + top
+    result = []
+    for half, numbers in enumerate((low, top)):
+        for index, one in enumerate(numbers):
+            result.append(one | (_shifted(high, 4 - (2 * index + half)) & 16))
+    return result
+
+
+def _shifted(value: Val, left: int) -> Val:
+    """Bytes shifted by words: bits of a neighbour come in and must be masked off."""
+    words = value.bits(I16V)
+    return (words << left if left >= 0 else words >> -left).bits(I8V)
+
+
+def _tile_q6(
+    code: Code, target: Target, weights: Val, blocks: Val, inputs: list[Val], outputs: list[Val]
+) -> None:
+    """sum over superblocks of scale * d * sum_j s_j ((q . x)_j - 32 sum(x)_j), j over 16 sub-blocks."""
+    sums = _accumulators(code, len(inputs))
+    with code.range(0, blocks) as block:
+        base, here = weights + block * 3360, block * K256_BYTES
+        totals = [Var(code, code.const(I32V, 0)) for _ in inputs]
+        with code.range(0, 8) as part:
+            packed = base + part * 256
+            bits = [code.load(I8V, base + part * 128, 2048 + 64 * index) for index in range(2)]
+            raw = [code.load(I8V, packed, 64 * index) for index in range(4)]
+            low, top = [], []
+            for index, one in enumerate(raw):
+                place = (index % 2) * 4
+                low.append((one & 15) | (_shifted(bits[index // 2], 4 - place) & 48))
+                nibble = (one.bits(I16V) >> 4).bits(I8V) & 15
+                top.append(nibble | (_shifted(bits[index // 2], 2 - place) & 48))
+            at = base + part * 32
+            signed = [code.load(vector(I8, LANES), at, 3072 + 16 * half) for half in range(2)]
+            factors = [one.signed(I32V) for one in signed]
+            pair = ((factors[0] & 0xFFFF) | (factors[1] << 16)).bits(I16V)
+            for row, total in zip(inputs, totals, strict=True):
+                place_x = row + here + part * 32
+                result = total.get()
+                for half, numbers in enumerate((low, top)):
+                    quads = [broadcast4(code, place_x, 16 * half + 4 * index) for index in range(4)]
+                    result = result + dot_group(code, target, numbers, quads, 63) * factors[half]
+                middle = broadcast_pair(code, row + here + part * 4, K256_SUM16)
+                offset = dot_pairs(code, target, code.const(I32V, 0), pair, middle)
+                total.set(result - (offset << 5))
+        delta = load_half(code, target, base, 3328)
+        for row, total, result_sum in zip(inputs, totals, sums, strict=True):
+            scale = code.splat(code.load(F32, row + here, K256_SCALE))
+            value = delta * total.get().to_float(F32V)
+            result_sum.set(code.fma(scale, value, result_sum.get()))
+    _store(code, sums, outputs)
+
+
+def _tile_q8(
+    code: Code, target: Target, weights: Val, blocks: Val, inputs: list[Val], outputs: list[Val]
+) -> None:
+    """sum over blocks of 32 of scale * d * (q . x)."""
+    sums = _accumulators(code, len(inputs))
+    with code.range(0, blocks) as block:
+        base, here = weights + block * 544, block * K32_BYTES
+        numbers = [code.load(I8V, base, 64 * index) for index in range(8)]
+        delta = load_half(code, target, base, 512)
+        for row, result in zip(inputs, sums, strict=True):
+            at = row + here
+            start = code.const(I32V, 0)
+            if offset := offset_of(target):
+                start = code.splat(code.load(I32, at, K32_SUM) * -offset)
+            quads = [broadcast4(code, at, 4 * index) for index in range(8)]
+            exact = dot_signed(code, target, numbers, quads, start)
+            scale = code.splat(code.load(F32, at, K32_SCALE))
+            result.set(code.fma(scale * delta, exact.to_float(F32V), result.get()))
+    _store(code, sums, outputs)
+
+
+def _tile_q4_0(
+    code: Code, target: Target, weights: Val, blocks: Val, inputs: list[Val], outputs: list[Val]
+) -> None:
+    """sum over blocks of 32 of scale * d * ((q . x) - 8 sum(x))."""
+    sums = _accumulators(code, len(inputs))
+    with code.range(0, blocks) as block:
+        base, here = weights + block * 288, block * K32_BYTES
+        numbers = _nibbles(code, base, None)
+        delta = load_half(code, target, base, 256)
+        for row, result in zip(inputs, sums, strict=True):
+            at = row + here
+            quads = [broadcast4(code, at, 4 * index) for index in range(8)]
+            exact = dot_group(code, target, numbers, quads, 15)
+            exact = exact + code.splat(code.load(I32, at, K32_SUM) * -8)
+            scale = code.splat(code.load(F32, at, K32_SCALE))
+            result.set(code.fma(scale * delta, exact.to_float(F32V), result.get()))
+    _store(code, sums, outputs)
+
+
+def _tile_float(
+    kind: str, code: Code, target: Target, weights: Val, blocks: Val, inputs: list[Val], outputs: list[Val]
+) -> None:
+    """32 rows at a time: chains of fused multiply-adds over 256 numbers, added up."""
+    size = 128 if kind == "F32" else 64
+    sums = [_accumulators(code, 2) for _ in inputs]
+    runs = (blocks + (FLOAT_RUN - 1)) // FLOAT_RUN
+    with code.range(0, runs) as run:
+        chains = [_accumulators(code, 2) for _ in inputs]
+        begin = run * FLOAT_RUN
+        end = code.select(begin + FLOAT_RUN < blocks, begin + FLOAT_RUN, blocks)
+        with code.range(begin, end) as k:
+            both = _float_pair(code, target, kind, weights + k * size)
+            for row, chain in zip(inputs, chains, strict=True):
+                value = code.splat(code.load(F32, row, k * 4))
+                for half in range(2):
+                    chain[half].set(code.fma(both[half], value, chain[half].get()))
+        for chain, total in zip(chains, sums, strict=True):
+            for half in range(2):
+                total[half].set(total[half].get() + chain[half].get())
+    for total, output in zip(sums, outputs, strict=True):
+        for half in range(2):
+            code.store(total[half].get(), output, 64 * half)
+
+
+def _float_pair(code: Code, target: Target, kind: str, address: Val) -> list[Val]:
+    if kind == "F32":
+        return [code.load(F32V, address, 64 * half) for half in range(2)]
+    if kind == "F16":
+        return [load_half(code, target, address, 32 * half) for half in range(2)]
+    return [widen_bfloat(code, code.load(vector(I16, LANES), address, 32 * half)) for half in range(2)]
+
+
+_TILES: dict[str, Tile] = {
+    "Q4_K": partial(_tile_q4_q5, False),
+    "Q5_K": partial(_tile_q4_q5, True),
+    "Q6_K": _tile_q6,
+    "Q8_0": _tile_q8,
+    "Q4_0": _tile_q4_0,
+    "F16": partial(_tile_float, "F16"),
+    "BF16": partial(_tile_float, "BF16"),
+    "F32": partial(_tile_float, "F32"),
+}
