@@ -1,8 +1,8 @@
 """The fields of the OpenAI dialects: one table each, from which `docs/reference/openai-fields.md` is made.
 
 Source of names, ranges and defaults: OpenAI's API document (CreateChatCompletionRequest,
-CreateCompletionRequest); `top_k`, `min_p`, `repetition_penalty`, `session_id` and `lora_adapter` are
-additions that users of such nodes know.
+CreateCompletionRequest); `top_k`, `min_p`, `typical_p`, `repetition_penalty`, `session_id` and
+`lora_adapter` are additions that users of such nodes know.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from swarmnode.api.checks import (
     text,
     text_or_texts,
 )
+from swarmnode.api.logit_bias import logit_bias
 from swarmnode.api.openai_prompts import MESSAGE, PART, conversation, prompts
 from swarmnode.values.generation import MAX_CHOICES, MAX_STOP_CHARS, MAX_STOPS, MAX_TOP_LOGPROBS
 
@@ -60,6 +61,12 @@ _ALIKE: tuple[Field, ...] = (
     done("top_k", integer(0, MAX_TOP_K), "integer from 0", "keep this many tokens; default 0, off"),
     done("min_p", number(0, 1), "0 to 1", "drop what is less likely than this share of the best; default 0"),
     done(
+        "typical_p",
+        number(0, 1),
+        "0 to 1",
+        "keep the tokens of the most usual surprise up to this probability; default 1",
+    ),
+    done(
         "repetition_penalty",
         number(0, MAX_REPETITION_PENALTY, above=True),
         "above 0, up to 10",
@@ -67,6 +74,12 @@ _ALIKE: tuple[Field, ...] = (
     ),
     done("frequency_penalty", _penalty, "-2 to 2", "for each time a token was generated; default 0"),
     done("presence_penalty", _penalty, "-2 to 2", "for tokens that were generated at all; default 0"),
+    done(
+        "logit_bias",
+        logit_bias,
+        "object of up to 300 token ids, -100 to 100 each",
+        "added to the logits before all else; 100 as good as forces a token, -100 bans it",
+    ),
     done("n", integer(1, MAX_CHOICES), "1 to 128", "how many answers; default 1"),
     done(
         "seed",
@@ -82,7 +95,6 @@ _ALIKE: tuple[Field, ...] = (
         "keep the work on this text for the next request",
     ),
     accepted("user", text(MAX_USER_CHARS), "string up to 4096 characters"),
-    default_only("logit_bias", {}),
     default_only("lora_adapter", ""),
 )
 
@@ -151,6 +163,19 @@ Written from the tables in the code (`python -m swarmnode.api.openai_tables`); a
 A null is the same as leaving the field out. Every other name is refused by an error that names it.
 """
 
+_PAGE_END = """
+## How a token is chosen
+
+From the model's logits, in this order: `logit_bias`, `repetition_penalty`, `frequency_penalty` and
+`presence_penalty`, `temperature`, `top_k`, `typical_p`, `top_p`, `min_p`, and then one token by chance among
+those that are left. At temperature 0 it is the likeliest one after the penalties, and the fields after
+`temperature` change nothing. The chance comes from the seed, the number of the answer, the token's position
+and its id, so an answer can be repeated. `logprobs` are of the logits as the model gave them, before all of
+this.
+
+A `logit_bias` for a token that the model lacks is refused with the number of tokens it has.
+"""
+
 
 def reference_page() -> str:
     """The tables as Markdown."""
@@ -161,7 +186,7 @@ def reference_page() -> str:
         ("POST /v1/completions", COMPLETION),
         ("stream_options", STREAM_OPTIONS),
     )
-    return _PAGE_HEAD + "".join(_section(title, table) for title, table in sections)
+    return _PAGE_HEAD + "".join(_section(title, table) for title, table in sections) + _PAGE_END
 
 
 def _section(title: str, table: dict[str, Field]) -> str:

@@ -25,7 +25,7 @@ from swarmnode.inference.sampling.sampler import Sampler
 from swarmnode.inference.stage.seam import Batch, Slice, Stage
 from swarmnode.protocols.worker.tokens import ids_from
 from swarmnode.values.errors import Refused, Unavailable
-from swarmnode.values.generation import Sampling
+from swarmnode.values.generation import sampling_from_dict
 
 MAX_SESSIONS = 64
 _DTYPES = {"i4": np.dtype("<i4"), "f4": np.dtype("<f4")}
@@ -97,7 +97,7 @@ class StageSessions:
             return None
         if not self._stage.has_head:
             raise Refused("This stage lacks the output head, so it cannot sample", code="not_a_head")
-        sampling = Sampling(**sampler["sampling"])
+        sampling = sampling_from_dict(sampler["sampling"])
         vocab = self._stage.facts.vocab
         drawer = Sampler(sampling, sampler["seed"], sampler["choice"], vocab, sampler["logprobs"])
         return Drawing(drawer, sampler["prompt"], list(ids_from(payload)))

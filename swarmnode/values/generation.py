@@ -8,6 +8,7 @@ one of `Finished` or `Failed`, after which nothing follows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +20,9 @@ MAX_STOPS = 16
 MAX_STOP_CHARS = 256
 MAX_CHOICES = 128
 MAX_TOP_LOGPROBS = 20
+#: As many as OpenAI takes, and as many as the header of a worker's message has room for.
+MAX_LOGIT_BIASES = 300
+MAX_LOGIT_BIAS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +62,23 @@ Prompt = Conversation | RawText | TokenIds
 class Sampling:
     """How the next token is drawn. Neutral values switch a filter or penalty off.
 
-    Ranges: temperature 0..2 (0 is greedy), top_p and min_p 0..1, top_k >= 0 (0 is off),
-    frequency and presence penalties -2..2, repetition_penalty > 0 (1 is off),
-    seed 0 <= seed < 2**64 (None: one is drawn and reported in `Started`).
+    Ranges: temperature 0..2 (0 is greedy), top_p, typical_p and min_p 0..1 (1, 1 and 0 are off),
+    top_k >= 0 (0 is off), frequency and presence penalties -2..2, repetition_penalty > 0 (1 is off),
+    seed 0 <= seed < 2**64 (None: one is drawn and reported in `Started`). logit_bias: pairs of a token
+    id and what is added to its logit before all else (-100..100), each id once, ascending, at most
+    `MAX_LOGIT_BIASES`; only who runs the model knows whether it has those tokens.
     """
 
     temperature: float = 0.7
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
+    typical_p: float = 1.0
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     repetition_penalty: float = 1.0
     seed: int | None = None
+    logit_bias: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +202,11 @@ GenerationEvent = Started | ReasoningDelta | TextDelta | ToolCallDelta | ChoiceF
 
 def request_as_dict(request: GenerationRequest) -> dict[str, Any]:
     """The request as JSON-able data, for the worker link."""
-    s = request.sampling
     return {
         "request_id": request.request_id,
         "model": request.model,
         "prompt": _prompt_as_dict(request.prompt),
-        "sampling": {name: getattr(s, name) for name in Sampling.__slots__},
+        "sampling": sampling_as_dict(request.sampling),
         "max_tokens": request.max_tokens,
         "stop": list(request.stop),
         "n": request.n,
@@ -215,7 +222,7 @@ def request_from_dict(data: dict[str, Any]) -> GenerationRequest:
         request_id=data["request_id"],
         model=data["model"],
         prompt=_prompt_from_dict(data["prompt"]),
-        sampling=Sampling(**data["sampling"]),
+        sampling=sampling_from_dict(data["sampling"]),
         max_tokens=data["max_tokens"],
         stop=tuple(data["stop"]),
         n=data["n"],
@@ -223,6 +230,18 @@ def request_from_dict(data: dict[str, Any]) -> GenerationRequest:
         session_id=data["session_id"],
         timeout_seconds=data.get("timeout_seconds"),
     )
+
+
+def sampling_as_dict(sampling: Sampling) -> dict[str, Any]:
+    """The sampling as JSON-able data, for the worker link."""
+    fields = {name: getattr(sampling, name) for name in Sampling.__slots__}
+    return fields | {"logit_bias": [list(pair) for pair in sampling.logit_bias]}
+
+
+def sampling_from_dict(data: Mapping[str, Any]) -> Sampling:
+    """The inverse of `sampling_as_dict`; what is missing has its default."""
+    biases = tuple((token, bias) for token, bias in data.get("logit_bias", ()))
+    return Sampling(**{**data, "logit_bias": biases})
 
 
 def _prompt_as_dict(prompt: Prompt) -> dict[str, Any]:

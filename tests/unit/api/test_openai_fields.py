@@ -46,6 +46,7 @@ def test_every_sampling_field_arrives() -> None:
         "top_p": 0.5,
         "top_k": 40,
         "min_p": 0.05,
+        "typical_p": 0.95,
         "frequency_penalty": -2,
         "presence_penalty": 2,
         "repetition_penalty": 1.1,
@@ -60,6 +61,7 @@ RANGES = [
     ("top_p", 0, 1, 0.001),
     ("top_k", 0, 1 << 20, 1),
     ("min_p", 0, 1, 0.001),
+    ("typical_p", 0, 1, 0.001),
     ("frequency_penalty", -2, 2, 0.001),
     ("presence_penalty", -2, 2, 0.001),
     ("n", 1, 128, 1),
@@ -76,10 +78,82 @@ def test_ranges_hold_at_both_ends(name: str, low: float, high: float, step: floa
         refused(name, "invalid_value", function, **{name: high + step})
 
 
-@pytest.mark.parametrize("name", ["temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty"])
-def test_numbers_are_finite(name: str) -> None:
-    for value in (float("inf"), float("-inf"), float("nan"), 10**400):
-        refused(name, "invalid_value", **{name: value})
+NUMBERS = [
+    "temperature",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "repetition_penalty",
+    "frequency_penalty",
+    "presence_penalty",
+]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_are_finite_numbers(name: str) -> None:
+    for function in (chat, complete):
+        for value in (float("inf"), float("-inf"), float("nan"), 10**400):
+            refused(name, "invalid_value", function, **{name: value})
+        for value in ("0.5", True, [0.5], {}):
+            refused(name, "invalid_type", function, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["n", "seed", "top_k", "max_tokens", "best_of", "top_logprobs"])
+def test_integers_are_integers(name: str) -> None:
+    function = complete if name in COMPLETION else chat
+    for value in (1.0, "1", True, [1], {}):
+        refused(name, "invalid_type", function, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["n", "seed", "top_k", "best_of", "top_logprobs"])
+def test_absurd_integers_are_refused(name: str) -> None:
+    function = complete if name in COMPLETION else chat
+    for value in (10**30, -(10**30)):
+        refused(name, "invalid_value", function, **{name: value})
+
+
+def test_logit_bias() -> None:
+    for function in (chat, complete):
+        wanted = {"7": 1, "100257": -0.5, "0": -100, "2147483647": 100.0}
+        pairs = ((0, -100.0), (7, 1.0), (100257, -0.5), (2147483647, 100.0))
+        assert function(logit_bias=wanted).sampling.logit_bias == pairs
+        assert function(logit_bias={}).sampling == Sampling()
+        most = {str(token): 0.5 for token in range(300)}
+        assert len(function(logit_bias=most).sampling.logit_bias) == 300
+        refused("logit_bias", "invalid_value", function, logit_bias=most | {"300": 0.5})
+
+
+WRONG_BIASES: list[tuple[Any, str, str]] = [
+    ([[1, 2]], "logit_bias", "invalid_type"),
+    ("5", "logit_bias", "invalid_type"),
+    ({"5": 100.001}, "logit_bias.5", "invalid_value"),
+    ({"5": -100.001}, "logit_bias.5", "invalid_value"),
+    ({"5": float("nan")}, "logit_bias.5", "invalid_value"),
+    ({"5": "1"}, "logit_bias.5", "invalid_type"),
+    ({"5": True}, "logit_bias.5", "invalid_type"),
+    ({"5": None}, "logit_bias.5", "invalid_type"),
+    ({"": 1}, "logit_bias.", "invalid_value"),
+    ({"-1": 1}, "logit_bias.-1", "invalid_value"),
+    ({"1.0": 1}, "logit_bias.1.0", "invalid_value"),
+    ({"05": 1}, "logit_bias.05", "invalid_value"),
+    ({" 5": 1}, "logit_bias. 5", "invalid_value"),
+    ({"5\n": 1}, "logit_bias.5\n", "invalid_value"),
+    ({"٣": 1}, "logit_bias.٣", "invalid_value"),
+    ({"hello": 1}, "logit_bias.hello", "invalid_value"),
+    ({"2147483648": 1}, "logit_bias.2147483648", "invalid_value"),
+    ({"9" * 5000: 1}, "logit_bias." + "9" * 60, "invalid_value"),
+]
+
+
+@pytest.mark.parametrize(("value", "param", "code"), WRONG_BIASES)
+def test_wrong_biases_are_named(value: Any, param: str, code: str) -> None:
+    refused(param, code, chat, logit_bias=value)
+    refused(param, code, complete, logit_bias=value)
+
+
+def test_another_programs_name_of_a_field_is_refused_with_ours() -> None:
+    assert "`typical_p`" in refused("typical", "unknown_parameter", typical=0.5).hint
+    assert "`repetition_penalty`" in refused("repeat_penalty", "unknown_parameter", repeat_penalty=1.1).hint
 
 
 def test_repetition_penalty_is_above_zero() -> None:
@@ -194,7 +268,6 @@ NOT_BUILT: list[tuple[str, Any]] = [
     ("store", 0),
     ("service_tier", "flex"),
     ("response_format", {"type": "json_object"}),
-    ("logit_bias", {"50256": -100}),
     ("tools", [{"type": "function"}]),
     ("tool_choice", "required"),
     ("functions", [{}]),

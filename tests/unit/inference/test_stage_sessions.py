@@ -14,7 +14,7 @@ from swarmnode.inference.stage_sessions import MAX_SESSIONS, StageSessions
 from swarmnode.protocols.worker.tokens import ids_bytes, ids_from
 from swarmnode.values.cards import ModelFacts
 from swarmnode.values.errors import Refused, SwarmnodeError
-from swarmnode.values.generation import Sampling
+from swarmnode.values.generation import Sampling, sampling_as_dict, sampling_from_dict
 
 VOCAB, HIDDEN = 11, 4
 
@@ -111,16 +111,23 @@ def test_opening_again_starts_afresh() -> None:
 
 
 def sampler(**changes: Any) -> dict[str, Any]:
-    sampling = Sampling(temperature=1.0, repetition_penalty=1.3, frequency_penalty=0.5)
-    fields = {name: getattr(sampling, name) for name in Sampling.__slots__}
-    return {"sampling": fields, "seed": 9, "choice": 0, "logprobs": 2, "prompt": 2, **changes}
+    biases = ((1, 0.5), (2, -0.5))
+    sampling = Sampling(1.0, repetition_penalty=1.3, frequency_penalty=0.5, logit_bias=biases)
+    return {
+        "sampling": sampling_as_dict(sampling),
+        "seed": 9,
+        "choice": 0,
+        "logprobs": 2,
+        "prompt": 2,
+        **changes,
+    }
 
 
 def test_tokens_are_drawn_as_the_sampler_draws_them_and_again_when_asked_again() -> None:
     sessions, _stage = make(has_head=True)
     sessions.answer("open_session", header(tokens=20, sampler=sampler()), ids_bytes((3, 4)))
     drawn, tokens = [], [3, 4]
-    reference = Sampler(Sampling(**sampler()["sampling"]), 9, 0, VOCAB, 2)
+    reference = Sampler(sampling_from_dict(sampler()["sampling"]), 9, 0, VOCAB, 2)
     for _ in range(6):
         about, _data = sessions.answer("step", *step(len(tokens) - 1, rows(1), sample=True))
         wanted = reference.sample(logits(len(tokens)), len(tokens), tokens[:2], tokens[2:])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from swarmnode.inference.sampling.philox import gumbels, philox4x32, uniforms
+from swarmnode.inference.sampling.philox import BLOCK, gumbels, philox4x32, uniforms
 
 KNOWN = [
     ("00000000 00000000 00000000 00000000 00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
@@ -32,6 +32,19 @@ def test_a_token_has_the_same_noise_whoever_else_is_drawn_with_it() -> None:
     many = gumbels(9, 1, 5, np.arange(1000))
     few = gumbels(9, 1, 5, np.array([7, 999, 123]))
     np.testing.assert_array_equal(few, many[[7, 999, 123]])
+
+
+def test_blocks_leave_no_seams() -> None:
+    numbers = uniforms(3, 0, 8, np.arange(2 * BLOCK + 5))
+    for token in (0, BLOCK - 1, BLOCK, 2 * BLOCK - 1, 2 * BLOCK, 2 * BLOCK + 4):
+        assert uniforms(3, 0, 8, np.array([token]))[0] == numbers[token]
+    assert len(np.unique(numbers)) == len(numbers)
+
+
+def test_the_counter_is_not_used_up() -> None:
+    counter = tuple(np.arange(4, dtype=np.uint64) for _ in range(4))
+    first = philox4x32(counter, (1, 2))
+    np.testing.assert_array_equal(first, philox4x32(counter, (1, 2)))
 
 
 def test_every_part_of_the_key_changes_the_noise() -> None:

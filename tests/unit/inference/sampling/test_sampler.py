@@ -1,10 +1,13 @@
 """The sampler: its distribution, its determinism and its log-probabilities."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from swarmnode.inference.sampling.philox import gumbels
 from swarmnode.inference.sampling.sampler import Sampler, log_softmax
-from swarmnode.values.errors import LocalFault
+from swarmnode.values.errors import LocalFault, Refused
 from swarmnode.values.generation import Sampling
 
 PLAIN = Sampling(temperature=1.0)
@@ -91,8 +94,73 @@ def test_the_logits_are_left_as_they_were() -> None:
     np.testing.assert_array_equal(logits, LOGITS)
 
 
-@pytest.mark.parametrize("bad", [np.full(8, np.nan), np.full(8, -np.inf), np.zeros(7)])
-def test_logits_that_are_no_numbers_are_a_fault(bad: np.ndarray) -> None:
-    with pytest.raises(LocalFault) as caught:
-        Sampler(PLAIN, 1, 0, 8).sample(bad.astype(np.float32), 0)
-    assert caught.value.code == "not_finite"
+BAD = [
+    np.full(8, np.nan),
+    np.full(8, -np.inf),
+    np.zeros(7),
+    [0, 1, np.nan, 9, 0, 0, 0, 0],
+    [np.inf] + [0] * 7,
+]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_logits_that_are_no_numbers_are_a_fault(bad: list[float]) -> None:
+    for temperature in (0.0, 1.0):
+        with pytest.raises(LocalFault) as caught:
+            Sampler(Sampling(temperature), 1, 0, 8).sample(np.array(bad, np.float32), 0)
+        assert caught.value.code == "not_finite"
+
+
+def test_barred_tokens_are_never_drawn() -> None:
+    logits = LOGITS.copy()
+    logits[3] = -np.inf
+    sampler = Sampler(PLAIN, 12, 0, len(LOGITS))
+    tokens = {sampler.sample(logits, position).token_id for position in range(300)}
+    assert tokens == {0, 1, 2, 4, 6, 7} or tokens == {0, 1, 2, 4, 5, 6, 7}
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-6])
+def test_the_smallest_temperatures_are_greedy(temperature: float) -> None:
+    sampling = Sampling(temperature, top_p=0.9, typical_p=0.9, min_p=0.01)
+    assert set(np.flatnonzero(draws(sampling, 50))) == {3}
+
+
+def test_a_bias_bans_and_forces_and_leaves_the_logprobs_raw() -> None:
+    biased = Sampling(temperature=1.0, logit_bias=((2, 100.0), (3, -100.0)))
+    drawn = Sampler(biased, 1, 0, len(LOGITS), logprobs=1).sample(LOGITS, 0)
+    exact = log_softmax(LOGITS)
+    assert (drawn.token_id, drawn.logprob) == (2, exact[2])
+    assert drawn.top == ((3, exact[3]),)
+    greedy = Sampler(replace(biased, temperature=0.0, logit_bias=((3, -100.0),)), 1, 0, len(LOGITS))
+    assert greedy.sample(LOGITS, 0).token_id == 0
+
+
+def test_biased_draws_follow_the_biased_softmax() -> None:
+    counts = draws(Sampling(temperature=1.0, logit_bias=((2, 2.5), (3, -1.0))), 6000)
+    shifted = LOGITS + np.array([0, 0, 2.5, -1, 0, 0, 0, 0])
+    assert chi_square(counts, np.exp(log_softmax(shifted))) < 29.9
+    assert chi_square(counts, np.exp(log_softmax(LOGITS))) > 100
+
+
+def test_a_bias_of_a_token_that_is_not_there_is_refused() -> None:
+    with pytest.raises(Refused, match="logit_bias"):
+        Sampler(Sampling(logit_bias=((8, 1.0),)), 1, 0, 8)
+
+
+def test_draws_are_the_plain_ones_for_a_whole_vocabulary() -> None:
+    """As the definition says, in the plainest words: nothing of the quick ways may show."""
+    logits = (np.random.default_rng(6).standard_normal(30_000) * 3).astype(np.float32)
+    ids = np.arange(len(logits))
+    for position in range(30):
+        wide = logits.astype(np.float64)
+        plain = (wide - wide.max()) / 0.8 + gumbels(9, 2, position, ids)
+        sampler = Sampler(Sampling(temperature=0.8), 9, 2, len(logits))
+        assert sampler.sample(logits, position).token_id == plain.argmax()
+
+
+def test_greedy_is_the_same_with_penalties_that_touch_nothing() -> None:
+    logits = np.random.default_rng(2).integers(-3, 4, 500).astype(np.float32)
+    plain = Sampler(Sampling(temperature=0.0), 1, 0, 500).sample(logits, 0)
+    touched = Sampler(Sampling(temperature=0.0, frequency_penalty=1.0), 1, 0, 500).sample(logits, 0, [1, 2])
+    assert plain == touched
+    assert plain.token_id == np.flatnonzero(logits == 3)[0]
