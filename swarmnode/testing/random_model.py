@@ -13,6 +13,9 @@ import numpy.typing as npt
 from swarmnode.inference.models.registry import family_of
 from swarmnode.testing.random_weights import random_matrix
 
+#: LongRoPE's tensors and the factor of the first pair in each; it grows by an eighth a pair.
+FIRST_FACTORS = {"rope_factors_short.weight": 2.0, "rope_factors_long.weight": 3.0}
+
 
 @dataclass(frozen=True, slots=True)
 class RandomModel:
@@ -22,6 +25,7 @@ class RandomModel:
     blocks: multiples of 32, of 256 for those with a K or I in their names.
     rope_dim: numbers of a head that turn, 0 for all. window: of the layers that have one; 0: none.
     experts: 0 for a dense model. fused: query, key and value as one tensor, where the family may.
+    long_factors: LongRoPE's tensors, short factors from 2, long ones from 3.
     """
 
     architecture: str = "llama"
@@ -41,6 +45,7 @@ class RandomModel:
     experts_used: int = 2
     expert_feed_forward: int = 32
     fused: bool = True
+    long_factors: bool = False
     seed: int = 1
 
 
@@ -113,6 +118,9 @@ def _tensors(model: RandomModel) -> list[tuple[str, tuple[int, ...], str]]:
         ("token_embd.weight", (model.vocab, model.hidden), usual),
         *((name, shape, "F32") for name, shape in _norm("output_norm", model)),
     ]
+    if model.long_factors:
+        pairs = (model.rope_dim or model.head_dim) // 2
+        tensors += [(name, (pairs,), "F32") for name in FIRST_FACTORS]
     if not model.tied:
         tensors.append(("output.weight", (model.vocab, model.hidden), better))
     parts = [*_attention(model), *(_experts(model) if model.experts else _feed_forward(model))]
@@ -177,5 +185,7 @@ def _experts(model: RandomModel) -> _Parts:
 
 
 def _vector(name: str, size: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    if name in FIRST_FACTORS:
+        return (FIRST_FACTORS[name] + np.arange(size) / 8).astype(np.float32)
     centre = 0.0 if name.endswith("bias") else 1.0
     return (centre + 0.1 * rng.standard_normal(size)).astype(np.float32)

@@ -23,6 +23,7 @@ xllamacpp = pytest.importorskip("xllamacpp", reason="llama.cpp (xllamacpp) is no
 
 TOP = 10
 SIZES: dict[str, Any] = {"hidden": 256, "feed_forward": 512, "heads": 8, "head_dim": 32, "vocab": 1000}
+LONGROPE = {"architecture": "phi3", "long_factors": True}
 IDS = np.concatenate([[1], np.random.default_rng(4).integers(300, 1000, 120)]).astype(np.int32)
 
 
@@ -110,6 +111,27 @@ def test_logprobs_of_other_families_agree(
     path = write_random_model(tmp_path / "random.gguf", RandomModel(**{**SIZES, **model}))
     found = differences(path, IDS)
     assert found.mean() < mean and found.max() < most
+
+
+@pytest.mark.parametrize(
+    ("model", "metadata"),
+    [
+        ({}, {"type": "yarn", "factor": 4.0, "original_context_length": 128}),
+        ({"architecture": "qwen3"}, {"type": "yarn", "factor": 8.0, "original_context_length": 64}),
+        ({"architecture": "qwen2"}, {"type": "yarn", "factor": 0.5, "attn_factor": 1.2}),
+        (
+            {"architecture": "phi3", "long_factors": True},
+            {"original_context_length": 128, "attn_factor": 1.19},
+        ),
+        ({"architecture": "phi3", "long_factors": True}, {"original_context_length": 600}),
+        ({}, {"type": "linear", "factor": 4.0}),
+    ],
+)
+def test_scaled_positions_agree(tmp_path: Path, model: dict[str, Any], metadata: dict[str, Any]) -> None:
+    said = {f"rope__scaling__{name}": value for name, value in metadata.items()}
+    path = write_random_model(tmp_path / "random.gguf", RandomModel(**{**SIZES, **model}), **said)
+    found = differences(path, IDS)
+    assert found.mean() < 4e-6 and found.max() < 4e-5
 
 
 @pytest.mark.shared

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swarmnode.inference.models.rope import Rotation, llama3_scaled, plain_speeds, read_speeds
+from swarmnode.inference.models.rope import Rotation, plain_speeds, read_speeds
+from swarmnode.inference.models.rope_scaling import llama3_scaled, yarn_scaled
 from swarmnode.models.gguf import BadModelFile, GgufFile
 from swarmnode.models.keys import Keys
 from swarmnode.testing.random_model import RandomModel, write_random_model
@@ -111,11 +112,63 @@ def test_llama3_scaling_equals_the_converters_factors(shared: Path, tmp_path: Pa
     np.testing.assert_allclose(by_metadata, by_tensor, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["yarn", "longrope"])
-def test_scalings_of_later_are_refused_by_name(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(Refused, match=kind) as caught:
-        speeds(tmp_path, rope__scaling__type=kind)
-    assert caught.value.code == "unsupported_rope_scaling"
+def test_scalings_of_later_are_refused_by_name(tmp_path: Path) -> None:
+    for metadata, named in (
+        ({"rope__scaling__type": "dynamic"}, "dynamic"),
+        ({"rope__scaling__type": "yarn", "rope__scaling__yarn_log_multiplier": 0.1}, "yarn_log_multiplier"),
+    ):
+        with pytest.raises(Refused, match=named) as caught:
+            speeds(tmp_path, **metadata)
+        assert caught.value.code == "unsupported_rope_scaling"
+
+
+def test_yarn_keeps_the_fast_and_slows_the_slow() -> None:
+    plain = plain_speeds(128, 10000.0)
+    slow = yarn_scaled(plain, base=10000.0, factor=4, original=4096, fast=32, slow=1)
+    # turns in 4096 positions: more than 32 up to pair 20, less than one from pair 46 on
+    assert 4096 * plain[20] / (2 * np.pi) > 32 > 4096 * plain[21] / (2 * np.pi)
+    assert 4096 * plain[45] / (2 * np.pi) > 1 > 4096 * plain[46] / (2 * np.pi)
+    np.testing.assert_array_equal(slow[:21], plain[:21])
+    np.testing.assert_allclose(slow[46:], plain[46:] / 4)
+    ratio = slow / plain
+    np.testing.assert_allclose(ratio[20:47], np.linspace(1, 0.25, 27))
+
+
+def test_yarn_of_a_header(tmp_path: Path) -> None:
+    said = {"rope__scaling__type": "yarn", "rope__scaling__factor": 4.0}
+    path = write_random_model(
+        tmp_path / "random.gguf",
+        RandomModel(layers=1),
+        **said,
+        rope__scaling__original_context_length=128,
+        rope__scaling__attn_factor=1.5,
+    )
+    with GgufFile(path) as gguf:
+        read = read_speeds(gguf, Keys(gguf, "llama"), 16)
+    expected = yarn_scaled(PLAIN, base=10000.0, factor=4, original=128, fast=32, slow=1)
+    np.testing.assert_allclose(read.everywhere, expected)
+    assert read.factor == pytest.approx(1.5 * (1 + 0.1 * np.log(4)))
+
+
+@pytest.mark.parametrize(("original", "taken"), [(511, 3.0), (512, 2.0)])
+def test_longrope_takes_the_long_factors_for_a_long_context(
+    tmp_path: Path, original: int, taken: float
+) -> None:
+    path = write_random_model(
+        tmp_path / "random.gguf",
+        RandomModel(layers=1, long_factors=True),
+        rope__scaling__original_context_length=original,
+        rope__scaling__attn_factor=1.25,
+    )
+    with GgufFile(path) as gguf:
+        read = read_speeds(gguf, Keys(gguf, "llama"), 16)
+        ratio = PLAIN / read.everywhere
+        assert ratio[0] == pytest.approx(taken) and read.factor == 1.25
+        del gguf.tensors["rope_factors_long.weight"], gguf.tensors["rope_factors_short.weight"]
+        np.testing.assert_array_equal(read_speeds(gguf, Keys(gguf, "llama"), 16).everywhere, PLAIN)
+        gguf.metadata._values["llama.rope.scaling.type"] = "longrope"
+        with pytest.raises(BadModelFile, match="has no tensor rope_factors_"):
+            read_speeds(gguf, Keys(gguf, "llama"), 16)
 
 
 @pytest.mark.parametrize(
