@@ -131,6 +131,28 @@ def test_filters_can_make_sampling_greedy(client: Any) -> None:
         assert wild(client, **fields).choices[0].message.content == greedy
 
 
+def test_typical_tokens_are_others(client: Any) -> None:
+    plain, typical = (
+        wild(client, temperature=1.0, extra_body={"typical_p": share}).choices[0].message.content
+        for share in (1, 0.2)
+    )
+    assert plain == wild(client, temperature=1.0).choices[0].message.content != typical
+
+
+def test_a_bias_forces_a_token_and_its_logprob_stays_raw(client: Any) -> None:
+    fields = {"temperature": 1.0, "max_tokens": 5, "logprobs": True, "top_logprobs": 1}
+    content = wild(client, **fields, logit_bias={"100": 100}).choices[0].logprobs.content
+    assert len(content) == 5 and len({token.token for token in content}) == 1
+    assert any(token.logprob < token.top_logprobs[0].logprob for token in content)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_bias_for_a_token_that_the_model_lacks(client: Any, stream: bool) -> None:
+    with pytest.raises(openai.BadRequestError, match="tokens 0 to") as caught:
+        wild(client, logit_bias={"5": 1, "2000000": 1}, stream=stream)
+    assert (caught.value.param, caught.value.code) == ("logit_bias", "bad_token")
+
+
 def test_text_completions(client: Any) -> None:
     answer = client.completions.create(model=GUIDE, prompt="swarmnode is", max_tokens=8, temperature=0)
     assert answer.object == "text_completion"

@@ -120,6 +120,7 @@ def test_a_prompt_beyond_the_context_is_refused_with_both_numbers() -> None:
         ((VOCAB,), {}, "bad_token"),
         ((-1,), {}, "bad_token"),
         ((1,), {"max_tokens": 0}, "bad_max_tokens"),
+        ((1,), {"sampling": Sampling(logit_bias=((VOCAB, 1.0),))}, "bad_token"),
     ],
 )
 def test_what_cannot_be_run_is_refused(prompt: tuple[int, ...], fields: dict, code: str) -> None:
