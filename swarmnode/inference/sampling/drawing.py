@@ -46,15 +46,16 @@ _REST = 1 << (32 - BITS)
 def draw(values: Values, ids: Ids, seed: int, choice: int, position: int) -> int:
     """The id whose value + noise is highest, the first in `ids` among equals.
 
-    values: float64 [n], finite or minus infinity, the highest of them 0. ids: int64 [n], n >= 1.
+    values: float64 [n], minus infinity for barred ids, finite for one at least. ids: int64 [n].
     """
+    least = float(values.max()) + LEAST_NOISE
     if len(ids) > FEW:
-        possible = values >= LEAST_NOISE - MOST_NOISE
+        possible = values >= least - MOST_NOISE
         if np.count_nonzero(possible) < WORTH_PICKING * len(ids):
             values, ids = values[possible], ids[possible]
     if len(ids) <= FEW:
         return int(ids[(values + gumbels(seed, choice, position, ids)).argmax()])
-    best, winner = LEAST_NOISE, -1
+    best, winner = least, -1
     # A short block first: it gives a `best` that nearly all others cannot beat.
     for start, end in pairwise([0, *range(FEW, len(ids), BLOCK), len(ids)]):
         part, these = values[start:end], ids[start:end]

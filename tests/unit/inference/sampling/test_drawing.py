@@ -24,18 +24,19 @@ def plain(values: np.ndarray, ids: np.ndarray, seed: int, choice: int, position:
     size=SIZES,
     spread=st.sampled_from([0.0, 1e-12, 0.3, 2.0, 8.0, 40.0, 1e9]),
     step=st.sampled_from([1, 3]),
+    highest=st.sampled_from([0.0, -50.0, 12.5]),
     barred=st.sampled_from([0.0, 0.5, 0.999]),
     seed=st.integers(0, 2**64 - 1),
     position=st.integers(0, 2**20),
 )
 def test_a_draw_is_exactly_the_plain_one(
-    numbers: int, size: int, spread: float, step: int, barred: float, seed: int, position: int
+    numbers: int, size: int, spread: float, step: int, highest: float, barred: float, seed: int, position: int
 ) -> None:
     rng = np.random.default_rng(numbers)
     values = rng.standard_normal(size) * spread
     values[rng.random(size) < barred] = -np.inf
     values[rng.integers(size)] = 0.0
-    values -= values.max()
+    values += highest - values.max()
     ids = np.arange(size) * step + step
     assert draw(values, ids, seed, 1, position) == plain(values, ids, seed, 1, position)
 

@@ -158,6 +158,18 @@ def test_draws_are_the_plain_ones_for_a_whole_vocabulary() -> None:
         assert sampler.sample(logits, position).token_id == plain.argmax()
 
 
+def test_draws_without_the_likeliest_tokens_follow_what_is_left() -> None:
+    """With one token far above many equal ones, typical sampling keeps some of the many alone."""
+    logits = np.zeros(4000, np.float32)
+    logits[7] = np.log(2000)
+    sampling = Sampling(temperature=1.0, typical_p=0.5)
+    left = [token for token in range(3001) if token != 7]
+    for position in range(20):
+        noise = gumbels(9, 2, position, np.array(left))
+        drawn = Sampler(sampling, 9, 2, len(logits)).sample(logits, position)
+        assert drawn.token_id == left[int(noise.argmax())]
+
+
 def test_greedy_is_the_same_with_penalties_that_touch_nothing() -> None:
     logits = np.random.default_rng(2).integers(-3, 4, 500).astype(np.float32)
     plain = Sampler(Sampling(temperature=0.0), 1, 0, 500).sample(logits, 0)
