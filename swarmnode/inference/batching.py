@@ -78,7 +78,8 @@ class BatchEngine:
         self._admission = Admission(stage, self._kept, self._sharing, sessions)
         self._budget = RowBudget(prefill_chunk, prefill_seconds)
         self._batch_prompts = batch_prompts
-        self._turn = 0
+        self._steps = 0
+        self._turns = count()
 
     def describe(self) -> dict[str, Any]:
         """As `IEngine` says."""
@@ -191,21 +192,21 @@ class BatchEngine:
 
     def _next_rows(self) -> list[Run]:
         """The runs of the next step, with their `pending` rows."""
-        self._turn += 1
+        self._steps += 1
         runs = stepped_now([run for run in self._running if not run.owner.paused], self._slots)
         answering = [run for run in runs if not run.prefilling]
         for run in answering:
             run.pending = 1
         chosen = answering + self._prompt_rows([run for run in runs if run.prefilling], bool(answering))
         for run in chosen:
-            run.turn = self._turn
+            run.turn = next(self._turns)
         return chosen
 
     def _prompt_rows(self, runs: list[Run], others_wait: bool) -> list[Run]:
         """The rows of prompts, in equal parts; what cannot be divided goes to each in turn."""
         if not runs:
             return []
-        first = self._turn % len(runs)
+        first = self._steps % len(runs)
         runs = runs[first:] + runs[:first]
         runs = runs if self._batch_prompts else runs[:1]
         wanted = [len(run.tokens) - run.computed for run in runs]

@@ -65,8 +65,9 @@ class PrefixSharing:
             self._stage.publish(run.session, keys[: run.computed // BLOCK])
 
     def worth_waiting(self, run: Run, others: Sequence[Run]) -> bool:
-        """Whether one of the others will soon have computed most of the run's prompt, so that waiting for
-        it costs less than computing the same again beside it."""
+        """Whether one of the others will soon have computed most of the run's prompt. Side by side, the two
+        are done after all rows of both; waiting costs the rows that the other has to go, and is chosen when
+        it is clearly less."""
         owner = run.owner
         return any(
             other.prefilling and not other.owner.paused and _soon(owner, other)
@@ -95,4 +96,5 @@ def _soon(owner: Request, other: Run) -> bool:
     theirs = other.owner.keys
     if not 0 < needed <= min(len(owner.keys), len(theirs)) or theirs[needed - 1] != owner.keys[needed - 1]:
         return False
-    return len(other.owner.prompt) - other.computed <= needed * BLOCK
+    remaining = len(other.owner.prompt) - other.computed
+    return remaining - needed * BLOCK <= len(owner.prompt) // 2

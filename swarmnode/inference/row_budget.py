@@ -56,12 +56,8 @@ def divide(rows: int, wanted: Sequence[int]) -> list[int]:
     """Rows for each of those who want some: as equal as can be, nobody more than they want, the rest to
     the first ones. So prompts alike are done together, and a short one is not held up by a long one."""
     given = [0] * len(wanted)
-    hungry = [index for index, want in enumerate(wanted) if want]
-    while rows and hungry:
-        share, rest = divmod(rows, len(hungry))
-        for place, index in enumerate(hungry):
-            part = min(share + (place < rest), wanted[index] - given[index])
-            given[index] += part
-            rows -= part
-        hungry = [index for index in hungry if given[index] < wanted[index]]
+    hungriest_last = sorted(range(len(wanted)), key=lambda index: (wanted[index], -index))
+    for place, index in enumerate(hungriest_last):
+        given[index] = min(wanted[index], rows // (len(wanted) - place))
+        rows -= given[index]
     return given

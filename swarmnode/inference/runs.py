@@ -61,7 +61,7 @@ class Request:
 @dataclass(slots=True, eq=False)
 class Run:
     """One choice. tokens: prompt and answer, once admitted; computed: how many of them the session holds.
-    pending: rows in the next step; turn: number of the last step that carried it."""
+    pending: rows in the next step; turn: rises with every step that carries it, no two runs have the same."""
 
     owner: Request
     choice: int

@@ -50,12 +50,16 @@ class WaitingRuns:
 
 def stepped_now(active: Sequence[Run], slots: int) -> list[Run]:
     """Those of the active runs that the next step carries: all, or where slots are short, one of every
-    request before a second one of any, and among equals the one whose last turn is longest ago."""
+    request before a second one of any, and the requests and runs first whose last turn is longest ago."""
     if len(active) <= slots:
         return list(active)
+    last: dict[int, int] = {}
+    for run in active:
+        last[run.owner.slot] = max(run.turn, last.get(run.owner.slot, run.turn))
     seen: Counter[int] = Counter()
     ranked: list[tuple[int, int, int, Run]] = []
     for run in sorted(active, key=lambda run: run.turn):
-        ranked.append((seen[run.owner.slot], run.turn, len(ranked), run))
-        seen[run.owner.slot] += 1
+        slot = run.owner.slot
+        ranked.append((seen[slot], last[slot], len(ranked), run))
+        seen[slot] += 1
     return [run for *_rank, run in sorted(ranked, key=lambda entry: entry[:3])[:slots]]
