@@ -242,6 +242,15 @@ class Code:
             return base
         return self.builder.gep(base, [self.like(address, offset).ir], source_etype=I8)
 
+    def prefetch(self, address: Val, offset: Val | int = 0) -> None:
+        """Ask for the 64 bytes at an address, which need not exist."""
+        hint = [ir.Constant(I32, value) for value in (0, 3, 1)]  # to read, keep close, data
+        function = self.module.globals.get("llvm.prefetch.p0")
+        if function is None:
+            kind = ir.FunctionType(ir.VoidType(), [POINTER, I32, I32, I32])
+            function = ir.Function(self.module, kind, "llvm.prefetch.p0")
+        self.builder.call(function, [self._pointer(address, offset), *hint])
+
     def loads(self, kind: ir.Type, address: Val, count: int) -> list[Val]:
         """The first fields of a table of i64."""
         size = 8

@@ -46,6 +46,9 @@ FIELDS = 12
 #: Numbers along k whose products are summed before they are added to the rest, for float weights.
 FLOAT_RUN = 256
 
+#: A product with so few rows waits for memory: weights are asked for so many bytes ahead.
+PREFETCHED_ROWS, PREFETCH_BYTES = 2, 6144
+
 
 def matmul(format: Format, target: Target) -> tuple[str, Build]:
     """The kernel `void(arguments, first, last)`: items are panels, groups after groups."""
@@ -86,6 +89,13 @@ def tile_sizes(target: Target) -> tuple[int, ...]:
 Tile = Callable[[Code, Target, Val, Val, list[Val], list[Val]], None]
 
 
+def _ahead(code: Code, inputs: list[Val], address: Val, offset: int, size: int) -> None:
+    """Ask for what comes some blocks after these bytes, where memory is what is waited for."""
+    if len(inputs) <= PREFETCHED_ROWS:
+        for line in range(0, size, 64):
+            code.prefetch(address, PREFETCH_BYTES + offset + line)
+
+
 def _accumulators(code: Code, count: int) -> list[Var]:
     return [Var(code, code.const(F32V, 0.0)) for _ in range(count)]
 
@@ -108,6 +118,9 @@ def _tile_q4_q5(
         with code.range(0, 8) as part:
             packed = base + part * 256
             high = code.load(I8V, base + part * 64, 2048) if fifth else None
+            _ahead(code, inputs, packed, 0, 256)
+            if fifth:
+                _ahead(code, inputs, base + part * 64, 2048, 64)
             numbers = _nibbles(code, packed, high)
             factor = code.load(vector(I8, LANES), base + part * LANES, scales).unsigned(I32V)
             for row, total in zip(inputs, totals, strict=True):
@@ -115,6 +128,7 @@ def _tile_q4_q5(
                 quads = [broadcast4(code, at, 4 * index) for index in range(8)]
                 exact = dot_group(code, target, numbers, quads, 31 if fifth else 15)
                 total.set(total.get() + exact * factor)
+        _ahead(code, inputs, base, scales, 320)
         minima = [
             code.load(vector(I8, 32), base, scales + 128 + 32 * pair).unsigned(I16V) for pair in range(4)
         ]
@@ -163,6 +177,8 @@ def _tile_q6(
         totals = [Var(code, code.const(I32V, 0)) for _ in inputs]
         with code.range(0, 8) as part:
             packed = base + part * 256
+            _ahead(code, inputs, packed, 0, 256)
+            _ahead(code, inputs, base + part * 128, 2048, 128)
             bits = [code.load(I8V, base + part * 128, 2048 + 64 * index) for index in range(2)]
             raw = [code.load(I8V, packed, 64 * index) for index in range(4)]
             low, top = [], []
@@ -184,6 +200,7 @@ def _tile_q6(
                 middle = broadcast_pair(code, row + here + part * 4, K256_SUM16)
                 offset = dot_pairs(code, target, code.const(I32V, 0), pair, middle)
                 total.set(result - (offset << 5))
+        _ahead(code, inputs, base, 3072, 288)
         delta = load_half(code, target, base, 3328)
         for row, total, result_sum in zip(inputs, totals, sums, strict=True):
             scale = code.splat(code.load(F32, row + here, K256_SCALE))
@@ -199,6 +216,7 @@ def _tile_q8(
     sums = _accumulators(code, len(inputs))
     with code.range(0, blocks) as block:
         base, here = weights + block * 544, block * K32_BYTES
+        _ahead(code, inputs, base, 0, 544)
         numbers = [code.load(I8V, base, 64 * index) for index in range(8)]
         delta = load_half(code, target, base, 512)
         for row, result in zip(inputs, sums, strict=True):
@@ -220,6 +238,7 @@ def _tile_q4_0(
     sums = _accumulators(code, len(inputs))
     with code.range(0, blocks) as block:
         base, here = weights + block * 288, block * K32_BYTES
+        _ahead(code, inputs, base, 0, 288)
         numbers = _nibbles(code, base, None)
         delta = load_half(code, target, base, 256)
         for row, result in zip(inputs, sums, strict=True):
@@ -244,6 +263,7 @@ def _tile_float(
         begin = run * FLOAT_RUN
         end = code.select(begin + FLOAT_RUN < blocks, begin + FLOAT_RUN, blocks)
         with code.range(begin, end) as k:
+            _ahead(code, inputs, weights + k * size, 0, size)
             both = _float_pair(code, target, kind, weights + k * size)
             for row, chain in zip(inputs, chains, strict=True):
                 value = code.splat(code.load(F32, row, k * 4))

@@ -40,7 +40,9 @@ class Memory:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.map = mmap.mmap(-1, max(size, mmap.PAGESIZE))
+        # Private: large pages are the system's default for such memory only.
+        kind = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+        self.map = mmap.mmap(-1, max(size, mmap.PAGESIZE), **kind)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             self.map.madvise(mmap.MADV_HUGEPAGE)
         self.bytes = np.frombuffer(self.map, np.uint8)
