@@ -11,6 +11,7 @@ unless --hogs asks for it.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,6 +131,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--tests", default=",".join(WORKS), help=f"of {','.join(WORKS)}")
     parser.add_argument("--ours", default=OURS, help="package.module:function, called as offline_bench.run")
+    parser.add_argument("--ours-options", type=json.loads, default={}, help="JSON: further arguments of it")
     parser.add_argument("--peer", action="append", default=[], help="a build of llama.cpp; '' is xllamacpp")
     parser.add_argument("--hogs", type=int, default=0, help="busy processes beside every half")
     return parser
@@ -139,7 +141,7 @@ def main() -> None:
     """Measure, then print the table."""
     options = arguments().parse_args()
     raw = RawFile(options.raw, rule=RULE, pairs=options.pairs, repeats=options.repeats, hogs=options.hogs)
-    ours, peers = Side("swarmnode", options.ours, {}), peers_of(options.peer)
+    ours, peers = Side("swarmnode", options.ours, options.ours_options), peers_of(options.peer)
     describe_peers(raw, peers)
     names = options.models or sorted(path.stem for path in options.model_dir.glob("*.gguf"))
     for name in names:

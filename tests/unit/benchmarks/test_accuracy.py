@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import distance, log_softmax, sequences
+from benchmarks.accuracy import Result, distance, log_softmax, sequences, table
 
 
 def logits(*rows: list[float]) -> np.ndarray:
@@ -39,6 +39,23 @@ def test_the_worst_position_counts() -> None:
     found = distance(logits([3, 0], [3, 0]), logits([3, 0], [2, 0]))
     expected = log_softmax(logits([3, 0])) - log_softmax(logits([2, 0]))
     assert found.worst_top == pytest.approx(abs(expected[0, 0]), rel=1e-6)
+
+
+def test_each_sequence_has_a_worst_position() -> None:
+    reference = logits([3, 0], [3, 0], [3, 0], [3, 0])
+    found = distance(reference, logits([3, 0], [2, 0], [3, 0], [1, 0]), length=2)
+    near, far = (
+        abs((log_softmax(logits([3, 0])) - log_softmax(logits([value, 0])))[0, 0]) for value in (2, 1)
+    )
+    assert found.worst_top == pytest.approx(far, rel=1e-6)
+    assert found.worst_of_each == pytest.approx((near + far) / 2, rel=1e-6)
+    assert found.kl_median < found.kl
+
+
+def test_the_table_has_a_cell_for_every_column() -> None:
+    same = distance(logits([3, 0]), logits([3, 0]))
+    lines = table([Result("llama", "Q8_0", same, same)]).splitlines()
+    assert {line.count("|") for line in lines} == {13}
 
 
 def test_sequences_begin_a_text_and_are_always_the_same() -> None:
