@@ -38,6 +38,8 @@ class EngineLoop:
         self._quit = False
         self.text: Any = None
         self._steps = 0
+        #: What became of the engine's shared prompts by the last step; any thread may read it.
+        self.prefix_cache: dict[str, int] = {}
 
     @property
     def progress(self) -> int:
@@ -74,6 +76,8 @@ class EngineLoop:
         if self._engine is not None:
             self._busy = bool(self._engine.step())
             self._steps += bool(self._emitted or self._busy)
+            if count := getattr(self._engine, "prefix_counts", None):
+                self.prefix_cache = count()
             self._flush()
 
     def _flush(self) -> None:

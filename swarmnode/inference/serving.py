@@ -103,8 +103,12 @@ class ServedModel:
             "vocab": facts.vocab,
             "eos_ids": sorted(self._text.model.eos_ids) if self._text else [],
             "resident_bytes": stage.resident_bytes() if stage else 0,
-            "prefix_cache": self._engine.prefix_counts() if self._engine else {},
+            "prefix_cache": self.prefix_counts(),
         }
+
+    def prefix_counts(self) -> dict[str, int]:
+        """What became of shared prompts so far (`PrefixSharing.counts`); nothing where none are."""
+        return self._engine.prefix_counts() if self._engine else {}
 
     # Text, on the text thread.
 

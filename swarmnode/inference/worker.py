@@ -97,7 +97,9 @@ class WorkerProgram:
             self._engine.call(lambda: self._engine.stage_call(effect.question))
 
     def _measure(self) -> None:
-        values = {"progress": self._engine.progress, "resident_bytes": resident_bytes()}
+        values: dict[str, Any] = {"progress": self._engine.progress, "resident_bytes": resident_bytes()}
+        if counts := self._engine.prefix_cache:
+            values["prefix_cache"] = counts
         if values != self._measured:
             self._measured = values
             self._link.post(Measured(values))

@@ -98,7 +98,9 @@ class Metrics:
         self._per_token = self._times(
             "time_per_output_token", "Mean time of a request's tokens after the first", TOKEN_BUCKETS
         )
-        self._tokens = self._counter("tokens", "Tokens read (prompt) and written (completion)", "kind")
+        self._tokens = self._counter(
+            "tokens", "Tokens read (prompt; cached: of them not computed again) and written", "kind"
+        )
         self._active = self._gauge("requests_active", "Inference requests that run now")
         self._queued = self._gauge("requests_queued", "Inference requests that wait now")
         self._http = self._counter("http_requests", "HTTP requests by route and status", "route", "code")
@@ -118,6 +120,7 @@ class Metrics:
         if summary.tok_per_sec:
             _observe(self._per_token, 1000 / summary.tok_per_sec)
         self._tokens.labels("prompt").inc(summary.prompt_tokens or 0)
+        self._tokens.labels("cached").inc(summary.cached_tokens or 0)
         self._tokens.labels("completion").inc(summary.tokens or 0)
 
     def requests_changed(self, running: int, waiting: int) -> None:

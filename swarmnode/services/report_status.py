@@ -147,4 +147,4 @@ def _loaded(model: Any) -> dict[str, Any]:
         "footprint_bytes": model.footprint_bytes,
         "idle_seconds": round(model.idle_seconds, 1),
         "profile": model.profile,
-    }
+    } | ({"prefix_cache": dict(model.prefix_cache)} if model.prefix_cache else {})

@@ -33,6 +33,7 @@ class RequestSummary:
     prompt_tokens: int | None
     tokens: int | None
     tok_per_sec: float | None
+    cached_tokens: int | None = None
 
 
 class RequestRecord:
@@ -47,6 +48,7 @@ class RequestRecord:
         self._last: float | None = None
         self._prompt_tokens: int | None = None
         self._tokens: int | None = None
+        self._cached_tokens: int | None = None
         self._seen = 0
         self._outcome = "error"
         self._error: str | None = None
@@ -62,7 +64,7 @@ class RequestRecord:
             self._last = now
             self._seen += len(event.token_ids) if isinstance(event, TextDelta) else 1
         elif isinstance(event, Started):
-            self._prompt_tokens = event.prompt_tokens
+            self._prompt_tokens, self._cached_tokens = event.prompt_tokens, event.cached_tokens
         elif isinstance(event, Finished):
             self._outcome, self._tokens = "ok", event.usage.completion_tokens
             self._prompt_tokens = event.usage.prompt_tokens
@@ -100,6 +102,7 @@ class RequestRecord:
             prompt_tokens=self._prompt_tokens,
             tokens=tokens,
             tok_per_sec=speed,
+            cached_tokens=self._cached_tokens,
         )
 
 

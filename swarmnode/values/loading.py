@@ -55,7 +55,8 @@ class LoadSpec:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A running worker, as others see it."""
+    """A running worker, as others see it. prefix_cache: counters of its kept prompts by name, as far as it
+    has told of them."""
 
     label: str
     pid: int
@@ -65,6 +66,7 @@ class LoadedModel:
     footprint_bytes: int
     idle_seconds: float
     profile: str = ""
+    prefix_cache: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ class HostedModel:
             self.footprint_bytes,
             0.0 if self.busy else self._clock.seconds() - self.last_used,
             str(self._description.get("profile", "")),
+            stats.get("prefix_cache") or {},
         )
 
     def submit(self, request: GenerationRequest, sink: Any) -> PooledRequest:

@@ -51,6 +51,9 @@ class Engine:
             raise MemoryError
         return {"label": self.spec.label}
 
+    def prefix_counts(self) -> dict[str, int]:
+        return {"hits": 4}
+
     def submit(self, request: GenerationRequest, emit: Any) -> int:
         if self.fault:
             raise self.fault
@@ -140,6 +143,7 @@ def test_a_loaded_engine_says_what_it_is() -> None:
     bench = Bench()
     assert bench.posted == [words.EngineLoaded({"label": "m"})]
     assert bench.loop.progress == 17 and bench.loop.text is None
+    assert bench.loop.prefix_cache == {"hits": 4}
 
 
 @pytest.mark.parametrize(

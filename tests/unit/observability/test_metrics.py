@@ -21,6 +21,7 @@ class Summary:
     ttft_ms: float | None = 20.0
     prompt_tokens: int | None = 3
     tokens: int | None = 4
+    cached_tokens: int | None = 2
     tok_per_sec: float | None = 50.0
 
 
@@ -91,6 +92,7 @@ def test_a_finished_request_counts_where_it_was_measured():
     assert value(metrics, "time_to_first_token_seconds_sum") == pytest.approx(0.02)
     assert value(metrics, "time_per_output_token_seconds_sum") == pytest.approx(0.02)
     assert value(metrics, "tokens_total", "prompt") == 6
+    assert value(metrics, "tokens_total", "cached") == 4
     assert value(metrics, "tokens_total", "completion") == 4
 
 

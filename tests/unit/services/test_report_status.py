@@ -32,7 +32,7 @@ class Core:
 
 class Pool:
     def loaded(self) -> tuple[LoadedModel, ...]:
-        return (LoadedModel("a", 42, "ready", 1, 1000, 1100, 0.0, "numpy-1"),)
+        return (LoadedModel("a", 42, "ready", 1, 1000, 1100, 0.0, "numpy-1", {"hits": 3}),)
 
 
 def node(
@@ -64,7 +64,7 @@ def test_status_tells_the_facts_of_their_owners() -> None:
     assert (told["active_requests"], told["queued_requests"]) == (1, 2)
     assert told["default_model"] == "a"
     assert told["unusable_models"] == {"b": "broken"}
-    assert told["loaded_models"][0] | {"id": "a", "pid": 42} == told["loaded_models"][0]
+    assert told["loaded_models"][0] | {"id": "a", "pid": 42, "prefix_cache": {"hits": 3}} == told["loaded_models"][0]
 
 
 def test_a_node_without_models_has_no_default() -> None:

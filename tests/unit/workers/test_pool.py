@@ -177,7 +177,7 @@ def test_a_model_is_loaded_when_it_is_asked_for() -> None:
     assert worker.spec.options == {"say": "m"}
     assert worker.running == [] and bench.pool.loaded()[0].state == "starting"
     worker.ready()
-    worker.stats = {"resident_bytes": 5}
+    worker.stats = {"resident_bytes": 5, "prefix_cache": {"hits": 2}}
     (running,) = worker.running
     running.answer("a")
     running.finish()
@@ -185,6 +185,7 @@ def test_a_model_is_loaded_when_it_is_asked_for() -> None:
     (loaded,) = bench.pool.loaded()
     assert (loaded.state, loaded.pid, loaded.active, loaded.resident_bytes) == ("ready", 100, 0, 5)
     assert (loaded.profile, loaded.footprint_bytes) == ("p", PROCESS_BYTES)
+    assert loaded.prefix_cache == {"hits": 2}
     assert bench.noticed == [("loaded", "m")]
 
 
