@@ -46,6 +46,22 @@ GOALS = (
 )
 
 
+def wanted_ratio(test: str) -> float:
+    """Of llama.cpp's tokens a second."""
+    return 1.0 if test.startswith("decode") else 1.2
+
+
+def wanted_share(model: str, threads: int, test: str) -> float | None:
+    """Of the memory's reading speed, where something is wanted of it."""
+    if not test.startswith("decode"):
+        return None
+    if model.endswith("Q8_0"):
+        return 0.75
+    if model == "tinyllama-Q4_K_M":
+        return 0.60 if threads == 1 else 0.50
+    return None
+
+
 def number_of(value: Any) -> float:
     """A figure as one number: of a list its largest."""
     return float(max(value)) if isinstance(value, list) else float(value)

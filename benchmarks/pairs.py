@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.goals import wanted_ratio, wanted_share
+
 #: A half whose repeats differ by more than this share of their median was disturbed.
 MAX_SPREAD = 0.30
 #: So was one before which memory was read slower than this share of the run's median.
@@ -134,14 +136,25 @@ COLUMNS = (
     "range of ratios",
     "memory GB/s",
     "share of it",
+    "met",
 )
+
+
+def is_met(key: Key, summary: Summary, sizes: Mapping[str, float]) -> bool:
+    """Whether ratio and share of a model, number of threads and test are as wanted."""
+    model, _threads, test = key
+    share = wanted_share(*key)
+    return summary.ratio >= wanted_ratio(test) and (
+        share is None or (model in sizes and summary.share(sizes[model]) >= share)
+    )
 
 
 def table(samples: Sequence[Mapping[str, Any]]) -> str:
     """The summary in Markdown, one row a model, number of threads and test."""
     sizes = {s["model"]: s["bytes_a_token"] for s in samples if s.get("kind") == "model"}
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-    for (model, threads, test), pairs in pairs_of(samples).items():
+    for key, pairs in pairs_of(samples).items():
+        model, threads, test = key
         summary = summarise(pairs)
         decode = test.startswith("decode") and model in sizes
         share = f"{summary.share(sizes[model]):.0%}" if decode and summary.kept else ""
@@ -156,6 +169,7 @@ def table(samples: Sequence[Mapping[str, Any]]) -> str:
             f"{summary.ratio_low:.2f}-{summary.ratio_high:.2f}",
             f"{summary.probe / 1e9:.1f}",
             share,
+            "yes" if is_met(key, summary, sizes) else "NO",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

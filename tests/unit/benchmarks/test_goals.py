@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import serving_engine, serving_node
-from benchmarks.goals import GOALS, judge, number_of, table
+from benchmarks.goals import GOALS, judge, number_of, table, wanted_share
 from benchmarks.serving import ENGINE_TESTS, NODE_TESTS
 
 
@@ -55,3 +55,11 @@ def test_the_median_decides_in_the_right_direction() -> None:
     rows = table(samples).splitlines()[-2:]
     assert rows[0].endswith("| <= 20 | 20.00 | 20.00 to 20.00 | yes |")
     assert rows[1].endswith("| <= 3 | 3.50 | 3.50 to 3.50 | NO |")
+
+
+def test_the_share_of_the_memory_is_wanted_of_two_types() -> None:
+    assert wanted_share("tinyllama-Q8_0", 2, "decode") == 0.75
+    assert wanted_share("tinyllama-Q4_K_M", 1, "decode") == 0.60
+    assert wanted_share("tinyllama-Q4_K_M", 2, "decode") == 0.50
+    assert wanted_share("mixture-Q4_K_M", 1, "decode") is None
+    assert wanted_share("tinyllama-Q8_0", 1, "prefill128") is None

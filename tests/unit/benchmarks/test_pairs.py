@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.pairs import Half, Pair, is_kept, pairs_of, summarise, table
+from benchmarks.pairs import Half, Pair, is_kept, is_met, pairs_of, summarise, table
 
 GOOD = 40e9
 
@@ -89,4 +89,16 @@ def test_the_table_says_what_share_of_the_memory_decoding_reached() -> None:
         sample("theirs", 0, [8.0]),
     ]
     row = table(samples).splitlines()[-1]
-    assert row == "| m | 1 | decode | 1 (0) | 10.00 | 8.00 | 1.25 | 1.25-1.25 | 40.0 | 75% |"
+    assert row == "| m | 1 | decode | 1 (0) | 10.00 | 8.00 | 1.25 | 1.25-1.25 | 40.0 | 75% | yes |"
+
+
+def test_a_ratio_or_a_share_that_is_missed_shows() -> None:
+    sizes = {"tinyllama-Q8_0": 1e9}
+    fast, slow = summarise([pair(30, 20)]), summarise([pair(29, 20)])
+    assert is_met(("tinyllama-Q8_0", 1, "decode"), fast, sizes)
+    assert not is_met(("tinyllama-Q8_0", 1, "decode"), slow, sizes)  # 29 GB/s of 40
+    assert is_met(("tinyllama-Q6_K", 1, "decode"), slow, sizes)
+    assert not is_met(("tinyllama-Q6_K", 1, "decode"), summarise([pair(0.99, 1)]), sizes)
+    assert is_met(("tinyllama-Q6_K", 1, "prefill128"), summarise([pair(1.2, 1)]), sizes)
+    assert not is_met(("tinyllama-Q6_K", 1, "prefill128"), summarise([pair(1.19, 1)]), sizes)
+    assert not is_met(("tinyllama-Q6_K", 1, "decode"), summarise([]), sizes)
