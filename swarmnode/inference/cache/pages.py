@@ -19,7 +19,7 @@ class _Slab:
 
 @dataclass(slots=True, eq=False)
 class Page:
-    """One page. holders: how many sessions and shared blocks have it; one that several have is not written to."""
+    """One page. holders: how many sessions and shared blocks have it; while several do, nobody writes."""
 
     address: int
     offset: int

@@ -1,1 +1,1 @@
-"""Compiled arithmetic: LLVM IR written in Python, one function a kernel, no compiler on the user's machine."""
+"""Compiled arithmetic: LLVM IR written in Python, one function a kernel; users need no compiler."""

@@ -17,6 +17,10 @@ I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 POINTER = ir.PointerType()
 
+#: `Code.int` would hide the type from its neighbours.
+Int = int
+Number = int | float
+
 #: Lanes of every float vector: the numerics profile `cpu-1` is written for this many.
 LANES = 16
 F32V = ir.VectorType(F32, LANES)
@@ -175,7 +179,7 @@ class Var:
 class Code:
     """One function `void name(i64...)`, open for writing until `end`."""
 
-    def __init__(self, module: ir.Module, name: str, arguments: int) -> None:
+    def __init__(self, module: ir.Module, name: str, arguments: Int) -> None:
         self.module = module
         function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * arguments), name)
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
@@ -187,23 +191,23 @@ class Code:
 
     # Constants.
 
-    def const(self, kind: ir.Type, value: int | float) -> Val:
+    def const(self, kind: ir.Type, value: Number) -> Val:
         """A constant; the same in every lane of a vector type."""
         if isinstance(kind, ir.VectorType):
             return Val(self, ir.Constant(kind, [ir.Constant(kind.element, value)] * kind.count))
         return Val(self, ir.Constant(kind, value))
 
-    def lanes(self, kind: ir.VectorType, values: Sequence[int | float]) -> Val:
+    def lanes(self, kind: ir.VectorType, values: Sequence[Number]) -> Val:
         """A vector constant, lane by lane."""
         return Val(self, ir.Constant(kind, [ir.Constant(kind.element, value) for value in values]))
 
-    def int(self, value: int) -> Val:
+    def int(self, value: Int) -> Val:
         return self.const(I64, value)
 
     def f32(self, value: float) -> Val:
         return self.const(F32, value)
 
-    def like(self, model: Val, value: Val | int | float) -> Val:
+    def like(self, model: Val, value: Val | Number) -> Val:
         """`value` as a number of the model's type; scalars are spread over a vector's lanes."""
         if not isinstance(value, Val):
             return self.const(model.type, value)
@@ -211,7 +215,7 @@ class Code:
             return self.splat(value, model.type.count)
         return value
 
-    def splat(self, value: Val, lanes: int = LANES) -> Val:
+    def splat(self, value: Val, lanes: Int = LANES) -> Val:
         """The scalar in every lane."""
         kind = ir.VectorType(value.type, lanes)
         undefined = ir.Constant(kind, ir.Undefined)
@@ -219,30 +223,30 @@ class Code:
         mask = ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
         return Val(self, self.builder.shuffle_vector(one, undefined, mask))
 
-    def shuffle(self, one: Val, two: Val, order: Sequence[int]) -> Val:
+    def shuffle(self, one: Val, two: Val, order: Sequence[Int]) -> Val:
         """Lanes of both by number, those of the second after those of the first."""
         mask = ir.Constant(ir.VectorType(I32, len(order)), list(order))
         return Val(self, self.builder.shuffle_vector(one.ir, two.ir, mask))
 
     # Memory.
 
-    def load(self, kind: ir.Type, address: Val, offset: Val | int = 0) -> Val:
+    def load(self, kind: ir.Type, address: Val, offset: Val | Int = 0) -> Val:
         """Read; any alignment."""
         loaded = self.builder.load(self._pointer(address, offset), typ=kind)
         loaded.align = 1
         return Val(self, loaded)
 
-    def store(self, value: Val, address: Val, offset: Val | int = 0) -> None:
+    def store(self, value: Val, address: Val, offset: Val | Int = 0) -> None:
         """Write; any alignment."""
         self.builder.store(value.ir, self._pointer(address, offset)).align = 1
 
-    def _pointer(self, address: Val, offset: Val | int) -> Any:
+    def _pointer(self, address: Val, offset: Val | Int) -> Any:
         base = self.builder.inttoptr(address.ir, POINTER)
         if isinstance(offset, int) and offset == 0:
             return base
         return self.builder.gep(base, [self.like(address, offset).ir], source_etype=I8)
 
-    def prefetch(self, address: Val, offset: Val | int = 0) -> None:
+    def prefetch(self, address: Val, offset: Val | Int = 0) -> None:
         """Ask for the 64 bytes at an address, which need not exist."""
         hint = [ir.Constant(I32, value) for value in (0, 3, 1)]  # to read, keep close, data
         function = self.module.globals.get("llvm.prefetch.p0")
@@ -251,12 +255,12 @@ class Code:
             function = ir.Function(self.module, kind, "llvm.prefetch.p0")
         self.builder.call(function, [self._pointer(address, offset), *hint])
 
-    def loads(self, kind: ir.Type, address: Val, count: int) -> list[Val]:
+    def loads(self, kind: ir.Type, address: Val, count: Int) -> list[Val]:
         """The first fields of a table of i64."""
         size = 8
         return [self.load(kind, address, size * index) for index in range(count)]
 
-    def stack(self, kind: ir.Type, count: int) -> Val:
+    def stack(self, kind: ir.Type, count: Int) -> Val:
         """The address of room for `count` elements, as long as the function runs."""
         with self.builder.goto_entry_block():
             place = self.builder.alloca(ir.ArrayType(kind, count))
@@ -266,7 +270,7 @@ class Code:
     # Control.
 
     @contextmanager
-    def range(self, start: Val | int, stop: Val | int, step: int = 1) -> Iterator[Val]:
+    def range(self, start: Val | Int, stop: Val | Int, step: Int = 1) -> Iterator[Val]:
         """for i in range(start, stop, step)."""
         start = start if isinstance(start, Val) else self.int(start)
         stop = stop if isinstance(stop, Val) else self.int(stop)
@@ -304,7 +308,7 @@ class Code:
         with self.builder.if_then(condition.ir):
             yield
 
-    def select(self, condition: Val, yes: Val | int | float, no: Val | int | float) -> Val:
+    def select(self, condition: Val, yes: Val | Number, no: Val | Number) -> Val:
         """yes if condition else no, lane by lane; at least one of them is a `Val`."""
         model = yes if isinstance(yes, Val) else no
         assert isinstance(model, Val)
@@ -330,7 +334,7 @@ class Code:
         )
         self.builder._insert(instruction)
 
-    def fma(self, one: Val, two: Val | int | float, three: Val | int | float) -> Val:
+    def fma(self, one: Val, two: Val | Number, three: Val | Number) -> Val:
         """one * two + three, rounded once."""
         name = f"llvm.fma.{_suffix(one.type)}"
         return self.intrinsic(name, one.type, one, self.like(one, two), self.like(one, three))
@@ -347,12 +351,12 @@ class Code:
         ints = ir.VectorType(I32, value.type.count) if isinstance(value.type, ir.VectorType) else I32
         return (value.bits(ints) & 0x7FFFFFFF).bits(value.type)
 
-    def max(self, one: Val, two: Val | int | float) -> Val:
+    def max(self, one: Val, two: Val | Number) -> Val:
         """The larger one; the second where the first is no number."""
         two = self.like(one, two)
         return self.select(one > two, one, two)
 
-    def min(self, one: Val, two: Val | int | float) -> Val:
+    def min(self, one: Val, two: Val | Number) -> Val:
         two = self.like(one, two)
         return self.select(one < two, one, two)
 

@@ -8,9 +8,10 @@ from swarmnode.inference.kernels.code import F32, F32V, I64, LANES, Code, Val, V
 from swarmnode.inference.kernels.floats import exp
 from swarmnode.inference.kernels.jit import Build
 
-#: The fields of `route`'s arguments: scores, bytes of a row, experts, experts used, address of the count of rows; then
-#: what it writes: COUNTS and STARTS (i64 [experts]), ROWS and PAIRS (i64 [rows * used]: the row that a pair is of, and the
-#: pair's number, expert after expert), chosen experts (i64 [rows, used]), their weights (float32 [rows, used]).
+#: The fields of `route`'s arguments: scores, bytes of a row, experts, experts used, address of the count of
+#: rows; then what it writes: COUNTS and STARTS (i64 [experts]), ROWS and PAIRS (i64 [rows * used]: the row
+#: that a pair is of, and the pair's number, expert after expert), chosen experts (i64 [rows, used]), their
+#: weights (float32 [rows, used]).
 ROUTE_FIELDS = 11
 #: The fields of `combine`'s: results of pairs, bytes of one, count, target, bytes of a row, weights, used.
 COMBINE_FIELDS = 7
@@ -21,8 +22,8 @@ _TAKEN = -1.0
 
 
 def route() -> tuple[str, Build]:
-    """The kernel, with one item: softmax over all experts, the best `used` of each row (of equal ones the first)
-    in the order of their numbers, divided by their sum."""
+    """The kernel, with one item: softmax over all experts, the best `used` of each row (of equal ones the
+    first) in the order of their numbers, divided by their sum."""
     return "route", _build_route
 
 
@@ -115,7 +116,7 @@ def _sort_pairs(
     pairs_out: Val,
     chosen: Val,
 ) -> None:
-    """Pairs expert after expert; in each in the order of rows. The counts are taken apart and built up again."""
+    """Pairs expert after expert; in each in the order of rows. The counts are built up again."""
     begin = Var(code, code.int(0))
     with code.range(0, experts) as expert:
         code.store(begin.get(), starts + expert * 8)
@@ -139,13 +140,12 @@ def _build_combine(module: ir.Module) -> None:
     code = Code(module, "combine", 3)
     arguments, first, last = code.arguments
     results, result_bytes, size, target, row_bytes, weights, used = code.loads(I64, arguments, COMBINE_FIELDS)
-    with code.range(first, last) as row:
-        with code.range(0, size, LANES) as index:
-            total = Var(code, code.const(F32V, 0.0))
-            with code.range(0, used) as slot:
-                pair = row * used + slot
-                weight = code.splat(code.load(F32, weights + pair * 4))
-                value = code.load(F32V, results + pair * result_bytes + index * 4)
-                total.set(code.fma(value, weight, total.get()))
-            code.store(total.get(), target + row * row_bytes + index * 4)
+    with code.range(first, last) as row, code.range(0, size, LANES) as index:
+        total = Var(code, code.const(F32V, 0.0))
+        with code.range(0, used) as slot:
+            pair = row * used + slot
+            weight = code.splat(code.load(F32, weights + pair * 4))
+            value = code.load(F32V, results + pair * result_bytes + index * 4)
+            total.set(code.fma(value, weight, total.get()))
+        code.store(total.get(), target + row * row_bytes + index * 4)
     code.end()

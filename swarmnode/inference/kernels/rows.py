@@ -1,7 +1,7 @@
 """What is done to rows between products: quantising, norms, activations, sums, rotation.
 
-Every kernel is `void(arguments, first, last)` over rows first..last; the arguments are i64 fields, the first of
-them the address of the row and the last ones constants (float32 as its bits).
+Every kernel is `void(arguments, first, last)` over rows first..last; the arguments are i64 fields, the first
+of them the address of the row and the last ones constants (float32 as its bits).
 """
 
 from __future__ import annotations
@@ -322,8 +322,8 @@ def _round_half(target: Target, code: Code, fields: list[Val], row: Val) -> None
 
 
 def rotate(*, pairs: bool) -> tuple[str, Build]:
-    """Turn the heads of rows: rows, bytes of a row, heads, numbers of a head, pairs that turn, table of cosines
-    then sines (float32 [positions, 2, pairs]), positions of the rows (i64)."""
+    """Turn the heads of rows: rows, bytes of a row, heads, numbers of a head, pairs that turn, table of
+    cosines then sines (float32 [positions, 2, pairs]), positions of the rows (i64)."""
 
     def body(code: Code, fields: list[Val], row: Val) -> None:
         base, size, half = fields[0] + row * fields[1], fields[3], fields[4]

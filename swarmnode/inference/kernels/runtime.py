@@ -16,9 +16,9 @@ from swarmnode.inference.kernels.code import I32, I64, POINTER, Code, Val, Var
 from swarmnode.inference.kernels.jit import Build
 from swarmnode.inference.kernels.targets import Target
 
-#: Fields of an entry, i64 each. Its items are MULTIPLIER times the number at COUNTER. FOLLOWERS entries after it
-#: are run on the same items right after it, by the same thread. WAITS: whether all before must be done. GRAIN: items
-#: handed out at a time (0: by the number of items).
+#: Fields of an entry, i64 each. Its items are MULTIPLIER times the number at COUNTER. FOLLOWERS entries after
+#: it are run on the same items right after it, by the same thread. WAITS: whether all before must be done.
+#: GRAIN: items handed out at a time (0: by the number of items).
 KERNEL, ARGUMENTS, MULTIPLIER, COUNTER, FOLLOWERS, WAITS, GRAIN, SPARE = range(8)
 ENTRY_BYTES = 64
 
@@ -27,8 +27,8 @@ ENTRY_BYTES = 64
 BARRIER, DONE, ITEMS = 0, 64, 128
 LINE = 64
 
-#: How often a waiting thread looks before it lets another program run, and how many parts an entry is cut into for each
-#: thread.
+#: How often a waiting thread looks before it lets another program run, and how many parts an entry is cut
+#: into for each thread.
 _SPINS = 512
 _PARTS = 8
 

@@ -14,8 +14,8 @@ class Target:
     """One way to compile all kernels.
 
     name: what users and tests call it. cpu, features: as LLVM takes them. dot: which code multiplies
-    bytes (see `dots`). registers: vectors of 16 float32 that fit in registers, for tile sizes. halves: whether
-    float16 is widened by an instruction.
+    bytes (see `dots`). registers: vectors of 16 float32 that fit in registers, for tile sizes. halves:
+    whether float16 is widened by an instruction.
     """
 
     name: str

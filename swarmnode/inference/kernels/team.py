@@ -80,7 +80,8 @@ class Team:
 
     def each(self, work: Callable[[int], None], items: int) -> None:
         """work(i) for i in range(items), by all threads; for loading. Raises the first error."""
-        lock, rest, errors = threading.Lock(), iter(range(items)), []
+        lock, rest = threading.Lock(), iter(range(items))
+        errors: list[BaseException] = []
 
         def take() -> None:
             while not errors:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from swarmnode.inference.kernels import experts, rows
 from swarmnode.inference.kernels.attention import PageLayout, append, attend
 from swarmnode.inference.kernels.formats import Activation, padded, row_bytes
-from swarmnode.inference.kernels.jit import Jit
+from swarmnode.inference.kernels.jit import Build, Jit
 from swarmnode.inference.kernels.matmul import matmul
 from swarmnode.inference.kernels.program import Memory, Program, address_of, float_bits
 from swarmnode.inference.stage.layer_tensors import LayerTensors, Norm
@@ -57,28 +57,26 @@ def collect(weights: PackedWeights, tensors: LayerTensors, shape: Shape) -> Laye
     """Note which parts of a layer's tensors are to be packed."""
     if len(tensors.qkv) == 1:
         fused, query, key = tensors.qkv[0], shape.query_size, shape.kv_size
-        qkv = [
-            weights.add(fused, first, count)
-            for first, count in ((0, query), (query, key), (query + key, key))
-        ]
+        ranges = ((0, query), (query, key), (query + key, key))
+        qkv = [weights.add(fused, first, count) for first, count in ranges]
     else:
         qkv = [weights.add(tensor) for tensor in tensors.qkv]
-    output = weights.add(tensors.output)
+    attention = (qkv[0], qkv[1], qkv[2], weights.add(tensors.output))
     if tensors.router is not None:
         assert tensors.expert_gate and tensors.expert_up and tensors.expert_down  # all or none
         gate, up = weights.add(tensors.expert_gate), weights.add(tensors.expert_up)
         down = weights.add(tensors.expert_down)
-        return LayerMatrices(*qkv, output, gate, up, down, weights.add(tensors.router))
+        return LayerMatrices(*attention, gate, up, down, weights.add(tensors.router))
     assert tensors.down is not None
     inner = shape.feed_forward
     if not shape.family.gated:
-        return LayerMatrices(*qkv, output, None, weights.add(tensors.gate_up[0]), weights.add(tensors.down))
+        return LayerMatrices(*attention, None, weights.add(tensors.gate_up[0]), weights.add(tensors.down))
     if len(tensors.gate_up) == 1:
         fused = tensors.gate_up[0]
         gate, up = weights.add(fused, 0, inner), weights.add(fused, inner, inner)
     else:
         gate, up = (weights.add(tensor) for tensor in tensors.gate_up)
-    return LayerMatrices(*qkv, output, gate, up, weights.add(tensors.down))
+    return LayerMatrices(*attention, gate, up, weights.add(tensors.down))
 
 
 @dataclass(slots=True)
@@ -154,7 +152,7 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Which rows go through a product: their counts and starts by group, where they come from, where they go."""
+    """Rows of a product: their counts and starts by group, where they come from, where they go."""
 
     counts: Ints
     starts: Ints
@@ -186,12 +184,12 @@ class LayerWriter:
 
     def _chain(
         self,
-        kernel: tuple[str, object],
+        kernel: tuple[str, Build],
         arguments: Sequence[int],
         items: int = 1,
         counter: Ints | None = None,
     ) -> None:
-        self.program.chain(kernel, arguments, items, self._work.count if counter is None else counter)  # type: ignore[arg-type]
+        self.program.chain(kernel, arguments, items, self._work.count if counter is None else counter)
 
     def _norm(self, source: Buffer, norm: Norm, target: Buffer, counter: Ints | None = None) -> None:
         kernel = rows.layer_norm() if norm.bias is not None else rows.rms_norm()
@@ -359,7 +357,8 @@ class LayerWriter:
         self._quantise(normed, (router, matrices.gate, matrices.up), "rows")
         self._multiply(router, normed, "rows", scores, self._all_rows, waits=True)
         lists = [work.expert_counts, work.expert_starts, work.pair_rows, work.pair_numbers]
-        addresses = [address_of(one) for one in (*lists, work.chosen_experts, work.expert_weights)]
+        addresses = [address_of(one) for one in (*lists, work.chosen_experts)]
+        addresses.append(address_of(work.expert_weights))
         head = [scores.address, scores.row_bytes, scores.width, used, address_of(work.count)]
         self.program.add(experts.route(), [*head, *addresses], 1)
         outward = Groups(work.expert_counts, work.expert_starts, work.pair_rows, work.pair_numbers)

@@ -17,7 +17,7 @@ from swarmnode.inference.kernels.team import Team
 from swarmnode.inference.stage.batch_check import check_batch, wanted_rows
 from swarmnode.inference.stage.compiled_program import LayerWriter, Workspace, collect
 from swarmnode.inference.stage.layer_tensors import find_layer, find_output_norm
-from swarmnode.inference.stage.packed_weights import PackedWeights, format_of
+from swarmnode.inference.stage.packed_weights import PackedWeights
 from swarmnode.inference.stage.paged_sessions import PagedSessions
 from swarmnode.inference.stage.paged_snapshots import export_pages, restore_pages
 from swarmnode.inference.stage.residual import round_q8_0
@@ -59,11 +59,12 @@ def load_compiled_stage(
 ) -> CompiledStage:
     """A stage over a range of the model's layers (None: all of them), its weights packed.
 
-    residual None: `f16` where any weight of the model is quantised, else `f32`. kv_bytes: room for the keys and values
-    of all sessions; None is no limit. blocks: of the shared blocks; None for none. context: positions a
-    session may have; None for what the model was trained for. threads: at most the physical cores.
-    target: the instruction set; None for the best. cache: where machine code is kept. progress(bytes packed, bytes in
-    all) is called from any thread. Raises `BadModelFile` and `Refused` for files and ranges that cannot be run.
+    residual None: `f16` where any weight of the model is quantised, else `f32`. kv_bytes: room for the keys
+    and values of all sessions; None is no limit. blocks: of the shared blocks; None for none. context:
+    positions a session may have; None for what the model was trained for. threads: at most the physical
+    cores. target: the instruction set; None for the best. cache: where machine code is kept. progress(bytes
+    packed, bytes in all) is called from any thread. Raises `BadModelFile` and `Refused` for files and ranges
+    that cannot be run.
     """
     facts = read_facts(gguf)
     layers = layers or LayerRange(0, facts.layers)

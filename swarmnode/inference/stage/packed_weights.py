@@ -72,8 +72,8 @@ class PackedWeights:
         return self._memory.address + matrix.offset
 
     def load(self, progress: Progress = lambda _done, _total: None) -> None:
-        """Pack everything. progress(bytes done, bytes in all) is called by any thread. The file's pages are let
-        go as they are done with."""
+        """Pack everything. progress(bytes done, bytes in all) is called by any thread. The file's pages are
+        let go as they are done with."""
         self._memory = Memory(self._size)
         done = 0
         last_use = {id(matrix.tensor): index for index, matrix in enumerate(self._matrices)}

@@ -32,8 +32,8 @@ class PagedSession:
 class PagedSessions:
     """All sessions of a stage. kv_bytes: the room for all of them and for shared blocks; None is no limit.
 
-    A shared block is a page that its sessions hold too: nothing is copied. Shared blocks take only room that no
-    session has reserved.
+    A shared block is a page that its sessions hold too: nothing is copied. Shared blocks take only room that
+    no session has reserved.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class PagedSessions:
         session.length = position
 
     def prepare(self, number: int, first: int, count: int) -> PagedSession:
-        """Pages of the session's own for positions first .. first + count - 1, which are about to be written."""
+        """Pages of the session's own for positions first .. first + count - 1, about to be written."""
         session = self.get(number)
         if first + count > session.tokens:
             raise Refused(
@@ -159,7 +159,8 @@ class PagedSessions:
 
     def views(self, page: Page, layer: int) -> tuple[npt.NDArray[np.generic], ...]:
         """A layer's part of a page, in place: keys [kv_heads, head_dim, 64] and values [kv_heads, 64, padded
-        head_dim]; of q8_0 also the factors of keys [kv_heads, parts, 64] and of values [kv_heads, 64, parts]."""
+        head_dim]; of q8_0 also the factors of keys [kv_heads, parts, 64] and of values [kv_heads, 64,
+        parts]."""
         layout = self.layout
         kind = {"f32": np.float32, "f16": np.float16, "q8_0": np.int8}[layout.kv]
         begin = page.offset + layer * layout.layer_bytes

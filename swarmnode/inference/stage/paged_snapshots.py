@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +13,7 @@ from swarmnode.inference.kernels.attention import PART
 from swarmnode.inference.stage.paged_sessions import PagedSessions
 from swarmnode.values.errors import Refused
 
-_NUMBERS = {"f32": np.dtype("<f4"), "f16": np.dtype("<f2")}
+_NUMBERS: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "f16": np.dtype("<f2")}
 #: A block of q8_0 as GGUF has it.
 _Q8_BLOCK = np.dtype([("factor", "<f2"), ("numbers", np.int8, (PART,))])
 
@@ -60,8 +62,8 @@ def _shape(shape: SnapshotShape, sessions: PagedSessions, position: int) -> tupl
     return (sessions.layers, 2, position, shape.kv_heads, last)
 
 
-def _rows(shape: SnapshotShape, sessions: PagedSessions, position: int) -> npt.NDArray[np.generic]:
-    kind = _Q8_BLOCK if shape.kv == "q8_0" else _NUMBERS[shape.kv]
+def _rows(shape: SnapshotShape, sessions: PagedSessions, position: int) -> npt.NDArray[Any]:
+    kind: np.dtype[Any] = _Q8_BLOCK if shape.kv == "q8_0" else _NUMBERS[shape.kv]
     return np.zeros(_shape(shape, sessions, position), kind)
 
 
@@ -78,7 +80,7 @@ def _copy_out(
     sessions: PagedSessions,
     views: tuple[npt.NDArray[np.generic], ...],
     side: int,
-    out: npt.NDArray[np.generic],
+    out: npt.NDArray[Any],
 ) -> None:
     numbers, factors = _by_position(sessions, views, side)
     if factors is None:
@@ -94,7 +96,7 @@ def _copy_in(
     sessions: PagedSessions,
     views: tuple[npt.NDArray[np.generic], ...],
     side: int,
-    rows: npt.NDArray[np.generic],
+    rows: npt.NDArray[Any],
 ) -> None:
     numbers, factors = _by_position(sessions, views, side)
     if factors is None:
