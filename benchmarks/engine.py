@@ -24,7 +24,8 @@ from benchmarks.models import bytes_a_token
 from benchmarks.pairs import RULE, pairs_of, summarise, table
 from benchmarks.raw import RawFile
 
-OURS = "swarmnode.inference.offline_bench:run"
+#: Or `swarmnode.inference.offline_bench:run`, or any other function like it.
+OURS = "benchmarks.ours:run"
 THEIRS = "benchmarks.peer:run"
 PROBE = "benchmarks.bandwidth:run"
 #: Where pairs were dropped, further ones are measured, up to this many times the pairs asked for.

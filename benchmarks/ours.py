@@ -14,7 +14,7 @@ from benchmarks.half import find
 from swarmnode.inference.stage.seam import Batch, Slice, Want
 from swarmnode.models.gguf import GgufFile
 
-STAGE = "swarmnode.inference.stage.numpy_stage:load_stage"
+STAGE = "swarmnode.inference.stage.compiled_stage:load_compiled_stage"
 #: Rows of a prompt in one step, as the engine has them by default.
 CHUNK = 128
 WARM_UP_TOKENS = 8
