@@ -4,9 +4,10 @@ Blocks are absolute multiples of 64 positions and taken in order, so a row's res
 prompt was cut. The softmax is computed as the blocks come (arXiv 2205.14135).
 
 A page holds 64 positions of all layers of a stage. For each layer it has the keys of each key-value head,
-[head_dim][64 positions], then the values of each, [64 positions][head_dim, padded to 16]; q8_0 has the factors
-(float16, one for 32 numbers of a head) of the keys, [parts][64], after the keys of a head and those of the
-values, [64][parts], after its values. Keys lie position by position so that a vector holds 16 positions.
+[head_dim][64 positions], then the values of each, [64 positions][head_dim, padded to 16]; q8_0 has the
+factors (float16, one for 32 numbers of a head) of the keys, [parts][64], after the keys of a head and those
+of the values, [64][parts], after its values. Keys lie position by position so that a vector holds 16
+positions.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ class PageLayout:
         return self.kv_heads * (self.key_bytes + self.value_bytes)
 
 
-#: The fields of `append`'s arguments: keys, bytes of a row, values, bytes of a row, bytes to the layer in a page,
-#: positions of the rows (i64), page tables of the rows (i64: addresses of tables of page addresses).
+#: The fields of `append`'s arguments: keys, bytes of a row, values, bytes of a row, bytes to the layer in a
+#: page, positions of the rows (i64), page tables of the rows (i64: addresses of tables of page addresses).
 APPEND_FIELDS = 7
 #: The fields of `attend`'s: queries, bytes of a row, outputs, bytes of a row, bytes to the layer in a page,
 #: positions, page tables, window (0: none), scale, softcap (float32 bits).
@@ -173,7 +174,10 @@ def _build_attend(
             key = page + head * layout.key_bytes
             value = page + (head * layout.value_bytes + layout.values)
             begin = block * BLOCK
-            work.block(query, key, value, earliest - begin, position - begin)
+            # The keys of the block after this one; of the last one, its own again.
+            after = code.select(begin + BLOCK <= position, block + 1, block)
+            next_key = code.load(I64, table + after * 8) + layer + head * layout.key_bytes
+            work.block(query, key, value, next_key, earliest - begin, position - begin)
         work.finish(outputs + row * output_row + at)
     code.end()
 
@@ -190,6 +194,7 @@ class _Work:
         self._sums = code.stack(F32, group * layout.padded_dim)
         self._weights = code.stack(F32, group * BLOCK)
         self._peaks, self._totals = code.stack(F32, group), code.stack(F32, group)
+        self._shrinks = code.stack(F32, -(-group // LANES) * LANES)
         #: Vectors of 16 that are accumulated at a time.
         self._room = {32: 16, 8: 4}.get(target.registers, 2)
 
@@ -198,18 +203,26 @@ class _Work:
         for head in range(self.group):
             code.store(code.f32(_MASKED), self._peaks, 4 * head)
             code.store(code.f32(0.0), self._totals, 4 * head)
+        for head in range(0, self.group, LANES):
+            code.store(code.const(F32V, 0.0), self._shrinks, 4 * head)
         with code.range(0, self.group * self.layout.padded_dim, LANES) as index:
             code.store(code.const(F32V, 0.0), self._sums + index * 4)
 
-    def block(self, query: Val, key: Val, value: Val, earliest: Val, latest: Val) -> None:
+    def block(
+        self, query: Val, key: Val, value: Val, next_key: Val, earliest: Val, latest: Val
+    ) -> None:
         """Take in 64 positions; earliest and latest are the first and last seen, counted from the block's
-        first."""
+        first. What is needed next is asked for of memory while the work goes on."""
         heads = min(self.group, max(1, self._room // _GROUPS)) if self._room >= _GROUPS else 1
         groups = min(_GROUPS, self._room)
         for head in range(0, self.group, heads):
             tile = range(head, min(head + heads, self.group))
             for first in range(0, _GROUPS, groups):
-                self._scores(query, key, tile, range(first, first + groups))
+                ahead = value if head == 0 and first == 0 else None
+                self._scores(query, key, tile, range(first, first + groups), ahead)
+        for head in range(self.group):
+            self._find_peak(head, earliest, latest)
+        self._find_shrinks()
         for head in range(self.group):
             self._soften(head, earliest, latest)
         end = self.code.select(latest < BLOCK, latest + 1, BLOCK)
@@ -220,18 +233,27 @@ class _Work:
             for column in range(0, columns, wide):
                 self._collect(
                     value,
+                    next_key if head == 0 and column == 0 else None,
                     range(head, min(head + tall, self.group)),
                     range(column, min(column + wide, columns)),
                     end,
                 )
 
-    def _scores(self, query: Val, key: Val, heads: range, groups: range) -> None:
+    def _ask(self, address: Val | None, line: Val, lines: int, size: int) -> None:
+        """Ask for a part of `size` bytes: number `line` of `lines` parts."""
+        if address is not None:
+            part = -(-size // lines // BLOCK) * BLOCK
+            for offset in range(0, part, 64):
+                self.code.prefetch(address + line * part, offset)
+
+    def _scores(self, query: Val, key: Val, heads: range, groups: range, ahead: Val | None) -> None:
         """weights[head][position] = query . key, along the head's numbers in order."""
         code, dim = self.code, self.layout.head_dim
         places = [(head, group) for head in heads for group in groups]
         sums = {place: Var(code, code.const(F32V, 0.0)) for place in places}
         if self.layout.kv != "q8_0":
             with code.range(0, dim) as index:
+                self._ask(ahead, index, dim, self.layout.value_bytes)
                 self._multiply(query, key, index, sums, heads, groups)
         else:
             factors = key + dim * BLOCK
@@ -240,6 +262,7 @@ class _Work:
                 begin = part * PART
                 end = code.select(begin + PART < dim, begin + PART, dim)
                 with code.range(begin, end) as index:
+                    self._ask(ahead, index, dim, self.layout.value_bytes)
                     self._multiply(query, key, index, inner, heads, groups)
                 for group in groups:
                     at = factors + part * (BLOCK * 2)
@@ -271,38 +294,60 @@ class _Work:
             return load_half(code, self.target, address, offset)
         return code.load(vector(I8, LANES), address, offset).signed(I32V).to_float(F32V)
 
-    def _soften(self, head: int, earliest: Val, latest: Val) -> None:
-        """Scores to weights e**(score - peak), and all that was summed up to the new peak."""
+    def _seen(self, group: int, earliest: Val, latest: Val) -> Val:
+        """Which of 16 positions the row sees."""
+        lane = self.code.lanes(I32V, range(group * LANES, group * LANES + LANES))
+        first = self.code.select(earliest < 0, 0, earliest).narrow(I32)
+        last = self.code.select(latest < BLOCK, latest, BLOCK).narrow(I32)
+        return (lane >= self.code.splat(first)) & (lane <= self.code.splat(last))
+
+    def _find_peak(self, head: int, earliest: Val, latest: Val) -> None:
+        """Scale and cap the scores; note the highest so far, and by how much the peak rises."""
         code = self.code
-        scores, peak = [], code.load(F32, self._peaks, 4 * head)
         highest = code.const(F32V, _MASKED)
         for group in range(_GROUPS):
-            score = code.load(F32V, self._weights, 4 * (head * BLOCK + group * LANES)) * self._scale
+            at = 4 * (head * BLOCK + group * LANES)
+            score = code.load(F32V, self._weights, at) * self._scale
             if self._cap is not None:
                 score = tanh(code, score / self._cap) * self._cap
-            lane = code.lanes(vector(I64, LANES), range(group * LANES, group * LANES + LANES))
-            seen = (lane >= code.splat(earliest)) & (lane <= code.splat(latest))
-            score = code.select(seen, score, _MASKED)
-            scores.append((score, seen))
+            code.store(score, self._weights, at)
+            score = code.select(self._seen(group, earliest, latest), score, _MASKED)
             highest = code.select(score <= highest, highest, score)
         best = code.fold(highest, lambda one, two: code.select(two <= one, one, two))
+        peak = code.load(F32, self._peaks, 4 * head)
         best = code.select(best <= peak, peak, best)
-        spread = code.splat(best)
+        code.store(best, self._peaks, 4 * head)
+        code.store(peak - best, self._shrinks, 4 * head)
+
+    def _find_shrinks(self) -> None:
+        """e**(old peak - new peak) of all heads."""
+        for first in range(0, self.group, LANES):
+            drop = self.code.load(F32V, self._shrinks, 4 * first)
+            self.code.store(exp(self.code, drop), self._shrinks, 4 * first)
+
+    def _soften(self, head: int, earliest: Val, latest: Val) -> None:
+        """Scores to weights e**(score - peak); all that was summed up before shrinks to the new peak."""
+        code = self.code
+        peak = code.splat(code.load(F32, self._peaks, 4 * head))
         weights = []
-        for group, (score, seen) in enumerate(scores):
-            weight = code.select(seen, exp(code, score - spread), 0.0)
-            code.store(weight, self._weights, 4 * (head * BLOCK + group * LANES))
+        for group in range(_GROUPS):
+            at = 4 * (head * BLOCK + group * LANES)
+            weight = exp(code, code.load(F32V, self._weights, at) - peak)
+            weight = code.select(self._seen(group, earliest, latest), weight, 0.0)
+            code.store(weight, self._weights, at)
             weights.append(weight)
         total = code.sum((weights[0] + weights[1]) + (weights[2] + weights[3]))
-        shrink = exp(code, code.splat(peak - best))
-        one = shrink.lane(0)
-        code.store(code.fma(code.load(F32, self._totals, 4 * head), one, total), self._totals, 4 * head)
-        code.store(best, self._peaks, 4 * head)
+        shrink = code.load(F32, self._shrinks, 4 * head)
+        before = code.load(F32, self._totals, 4 * head)
+        code.store(code.fma(before, shrink, total), self._totals, 4 * head)
+        spread = code.splat(shrink)
         for column in range(0, self.layout.padded_dim, LANES):
             at = 4 * (head * self.layout.padded_dim + column)
-            code.store(code.load(F32V, self._sums, at) * shrink, self._sums, at)
+            code.store(code.load(F32V, self._sums, at) * spread, self._sums, at)
 
-    def _collect(self, value: Val, heads: range, columns: range, end: Val) -> None:
+    def _collect(
+        self, value: Val, ahead: Val | None, heads: range, columns: range, end: Val
+    ) -> None:
         """sums[head] += weights[head][position] * value[position], in the order of positions."""
         code, layout = self.code, self.layout
         item, dim = _ITEM[layout.kv], layout.padded_dim
@@ -310,6 +355,7 @@ class _Work:
         at = {(head, column): 4 * (head * dim + column * LANES) for head, column in places}
         sums = {place: Var(code, code.load(F32V, self._sums, at[place])) for place in places}
         with code.range(0, end) as slot:
+            self._ask(ahead, slot, BLOCK, layout.key_bytes)
             line = value + slot * (dim * item)
             numbers = {column: self._value(value, line, slot, column) for column in columns}
             for head in heads:

@@ -25,6 +25,7 @@ _EXP = (
     1.6666665459e-1,
     5.0000001201e-1,
 )
+_MAGIC, _ONE_BITS = 12582912.0, 0x3F800000
 _EXP_LOWEST, _EXP_HIGHEST = -87.0, 88.0
 
 
@@ -35,17 +36,16 @@ def exp(code: Code, value: Val) -> Val:
     """
     clipped = code.select(value < _EXP_LOWEST, _EXP_LOWEST, value)
     clipped = code.select(clipped > _EXP_HIGHEST, _EXP_HIGHEST, clipped)
-    power = code.round(clipped * _LOG2_E)
+    # Adding 1.5 * 2**23 rounds to a whole number and leaves it in the low bits of the sum.
+    shifted = code.fma(clipped, _LOG2_E, _MAGIC)
+    power = shifted - _MAGIC
     rest = code.fma(power, -_LN2_HIGH, clipped)
     rest = code.fma(power, -_LN2_LOW, rest)
     series = code.const(value.type, _EXP[0])
     for factor in _EXP[1:]:
         series = code.fma(series, rest, factor)
     series = code.fma(series, rest * rest, rest) + 1.0
-    # In range, |power| <= 127 and a number; else the conversion's result is not used.
-    known = code.select(value.eq(value), power, 0.0)
-    exponent = (known.to_int(I32V) + 127) << 23
-    return code.select(value.eq(value), series * exponent.bits(F32V), value)
+    return series * ((shifted.bits(I32V) << 23) + _ONE_BITS).bits(F32V)
 
 
 def sigmoid(code: Code, value: Val) -> Val:
