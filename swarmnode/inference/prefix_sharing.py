@@ -61,8 +61,12 @@ class PrefixSharing:
         keys = run.owner.keys
         if run.computed // BLOCK > len(run.owner.prompt) // BLOCK:
             keys = self.keys(run.tokens[: run.computed]) or keys
-        if keys:
+        if not keys:
+            return
+        try:
             self._stage.publish(run.session, keys[: run.computed // BLOCK])
+        except MemoryError:  # blocks are a convenience: answers need the memory more
+            self._stage.forget_blocks()
 
     def worth_waiting(self, run: Run, others: Sequence[Run]) -> bool:
         """Whether one of the others will soon have computed most of the run's prompt. Side by side, the two

@@ -94,10 +94,12 @@ class BlockStore(Generic[Block]):
         held = self._known(keys)
         self._use(keys[:held])
         chain = set(keys)
-        while held < len(keys) and self._make_room(limit - size, chain):
-            self._insert(keys[held], keys[held - 1] if held else None, make(held), size)
-            held += 1
-        self._use(keys[:held])
+        try:
+            while held < len(keys) and self._make_room(limit - size, chain):
+                self._insert(keys[held], keys[held - 1] if held else None, make(held), size)
+                held += 1
+        finally:  # in the right order also when there is no memory for a block
+            self._use(keys[:held])
         while self._prompts > self.limits.prompts:
             self._give_up_prompt()
         return held

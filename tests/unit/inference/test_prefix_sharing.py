@@ -253,6 +253,21 @@ def test_a_session_and_its_blocks_do_not_get_in_each_others_way() -> None:
         assert made.ids(name) == greedy(asked, 8)
 
 
+def test_without_memory_for_blocks_the_answer_goes_on() -> None:
+    made = bench()
+    made.submit("a", prompt(200))
+    made.run()
+
+    def publish(session: int, keys: Any) -> None:
+        raise MemoryError
+
+    made.stage.publish = publish  # type: ignore[method-assign]
+    made.submit("b", prompt(300, kind=2))
+    made.run()
+    assert made.ids("b") == greedy(prompt(300, kind=2), 8)
+    assert made.stage.block_counts().blocks == 0
+
+
 def test_close_forgets_the_blocks() -> None:
     made = bench()
     made.submit("a", prompt(200))

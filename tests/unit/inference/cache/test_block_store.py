@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -128,6 +129,21 @@ def test_giving_up_says_how_much() -> None:
     blocks.put("xyz")
     blocks.store.clear()
     assert blocks.store.counts().blocks == 0 and len(blocks.released) == 5
+
+
+def test_no_memory_for_a_block_leaves_the_books_right() -> None:
+    blocks = Blocks()
+
+    def make(index: int) -> str:
+        if index == 2:
+            raise MemoryError
+        return "abcd"[: index + 1]
+
+    with pytest.raises(MemoryError):
+        blocks.store.put(chain("abcd"), SIZE, make)
+    assert blocks.find("abcd") == ["a", "ab"]
+    blocks.store.clear()
+    assert blocks.store.nbytes == 0 and blocks.released == ["ab", "a"]
 
 
 TEXTS = st.text("ab", min_size=1, max_size=6)

@@ -1,8 +1,8 @@
-"""The batch engine on the reference stage: the same bits with and without shared prompts, or company."""
+"""The batch engine on real stages: the same bits with and without shared prompts, or company."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from swarmnode.inference.batching import BatchEngine
 from swarmnode.inference.cache.block_store import BlockLimits
 from swarmnode.inference.prefix_sharing import PrefixPolicy
+from swarmnode.inference.stage.compiled_stage import CompiledStage, load_compiled_stage
 from swarmnode.inference.stage.numpy_stage import NumpyStage, load_stage
 from swarmnode.inference.stage.seam import Batch, StepResult
 from swarmnode.models.gguf import GgufFile
@@ -26,24 +27,31 @@ SEEDED = Sampling(temperature=1.0, seed=8)
 Bits = list[tuple[int, float, tuple[float, ...]]]
 
 
-@pytest.fixture(scope="module")
-def gguf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GgufFile]:
-    with GgufFile(write_random_model(tmp_path_factory.mktemp("model") / "m.gguf", MODEL)) as file:
-        yield file
+Load = Callable[[BlockLimits], NumpyStage | CompiledStage]
+
+
+@pytest.fixture(scope="module", params=["numpy", "compiled"])
+def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
+    folder = tmp_path_factory.mktemp("model")
+    with GgufFile(write_random_model(folder / "m.gguf", MODEL)) as gguf:
+        if request.param == "numpy":
+            yield lambda limits: load_stage(gguf, max_dequantised_bytes=1 << 26, blocks=limits)
+        else:
+            yield lambda limits: load_compiled_stage(gguf, blocks=limits, cache=folder)
 
 
 @dataclass
-class Numpy:
-    """An engine on the numpy stage, and how many rows each step had."""
+class Served:
+    """An engine on a stage, and how many rows each step had."""
 
-    gguf: GgufFile
+    load: Load
     shared: bool = True
     rows: list[int] = field(default_factory=list)
     events: dict[str, list[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         limits = BlockLimits(1 << 26 if self.shared else 0)
-        self.stage: NumpyStage = load_stage(self.gguf, max_dequantised_bytes=1 << 26, blocks=limits)
+        self.stage = self.load(limits)
         self._compute = self.stage.step
         self.stage.step = self._counted  # type: ignore[method-assign]
         self.engine = BatchEngine(
@@ -80,45 +88,45 @@ class Numpy:
         return [(e.token_id, e.logprob, tuple(top.logprob for top in e.top)) for e in entries]
 
 
-def alone(gguf: GgufFile, prompt: tuple[int, ...]) -> Bits:
-    made = Numpy(gguf, shared=False)
+def alone(load: Load, prompt: tuple[int, ...]) -> Bits:
+    made = Served(load, shared=False)
     made.submit("a", prompt)
     made.run()
     return made.bits("a")
 
 
-def test_a_hit_gives_the_bits_of_a_miss(gguf: GgufFile) -> None:
-    made = Numpy(gguf)
+def test_a_hit_gives_the_bits_of_a_miss(load: Load) -> None:
+    made = Served(load)
     made.submit("miss", IDS)
     assert made.run() == 513 + 5
     made.submit("hit", IDS)
     assert made.run() == 1 + 5
     assert made.events["hit"][-1].usage.cached_tokens == 512
-    assert made.bits("hit") == made.bits("miss") == alone(gguf, IDS)
+    assert made.bits("hit") == made.bits("miss") == alone(load, IDS)
 
 
-def test_a_partial_hit_gives_the_bits_of_a_miss(gguf: GgufFile) -> None:
-    made, turn = Numpy(gguf), (*IDS[:100], 7, 8, 9)
+def test_a_partial_hit_gives_the_bits_of_a_miss(load: Load) -> None:
+    made, turn = Served(load), (*IDS[:100], 7, 8, 9)
     made.submit("first", IDS)
     made.run()
     made.submit("other", turn)
     assert made.run() == len(turn) - 64 + 5
-    assert made.bits("other") == alone(gguf, turn)
+    assert made.bits("other") == alone(load, turn)
 
 
-def test_the_next_turn_gives_the_bits_of_a_whole_prompt(gguf: GgufFile) -> None:
-    made = Numpy(gguf)
+def test_the_next_turn_gives_the_bits_of_a_whole_prompt(load: Load) -> None:
+    made = Served(load)
     made.submit("first", IDS[:150], max_tokens=60)
     made.run()
     answer = tuple(token for token, *_ in made.bits("first"))
     turn = (*IDS[:150], *answer, 1, 2, 3)
     made.submit("second", turn)
     assert made.run() == len(turn) - 192 + 5
-    assert made.bits("second") == alone(gguf, turn)
+    assert made.bits("second") == alone(load, turn)
 
 
-def test_choices_give_the_bits_of_choices_without_sharing(gguf: GgufFile) -> None:
-    shared, plain = Numpy(gguf), Numpy(gguf, shared=False)
+def test_choices_give_the_bits_of_choices_without_sharing(load: Load) -> None:
+    shared, plain = Served(load), Served(load, shared=False)
     for made in (shared, plain):
         made.submit("a", IDS[:200], n=3)
     assert shared.run() == 200 + 2 * (200 - 192) + 3 * 5
@@ -126,13 +134,13 @@ def test_choices_give_the_bits_of_choices_without_sharing(gguf: GgufFile) -> Non
     assert [shared.bits("a", i) for i in range(3)] == [plain.bits("a", i) for i in range(3)]
 
 
-def test_together_gives_the_bits_of_alone(gguf: GgufFile) -> None:
-    made = Numpy(gguf)
+def test_together_gives_the_bits_of_alone(load: Load) -> None:
+    made = Served(load)
     prompts = {"a": IDS[:70], "b": IDS[:200], "c": IDS[5:90], "d": (3,), "e": IDS[:201], "f": IDS[300:]}
     for name, prompt in prompts.items():
         made.submit(name, prompt)
         made.engine.step()
     made.run()
     for name, prompt in prompts.items():
-        assert made.bits(name) == alone(gguf, prompt), name
+        assert made.bits(name) == alone(load, prompt), name
     assert made.engine.describe()["prefix_cache"]["hits"] > 0
