@@ -19,7 +19,10 @@ class IEngine(Interface):
     called on that thread only, except where said."""
 
     def describe():
-        """A JSON-able dict for the node: `profile`, `context_length`, `layers`, `resident_bytes`."""
+        """A JSON-able dict for the node: `profile`, `context_length`, `layers`, `resident_bytes`.
+
+        An engine that keeps prompts may also have a method `prefix_counts()`, called after each step:
+        counters by name (`hits`, `misses`, `bytes` ...), which the node's status shows."""
 
     def submit(request, emit):
         """Take a `GenerationRequest`; return a slot id (int). `emit(event)` is called from `step`.
