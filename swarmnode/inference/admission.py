@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from swarmnode.inference.kept_sessions import KeptSessions
 from swarmnode.inference.prefix_sharing import PrefixSharing
 from swarmnode.inference.runs import Run
-from swarmnode.inference.stage.seam import Stage
+from swarmnode.inference.stage.seam import BLOCK, Stage
 from swarmnode.values.errors import Unavailable
 
 
@@ -35,7 +35,22 @@ class Admission:
                 if not self._kept.give_up_oldest():
                     raise
         run.session, run.tokens = session, list(owner.prompt)
-        self._sharing.adopt(run)
+        if not run.computed:
+            run.computed = self._sharing.adopt(owner, session)
+        elif run.computed < BLOCK:
+            self._prefer_blocks(run)
+
+    def _prefer_blocks(self, run: Run) -> None:
+        """Exchange a kept session that shares less than a block with the prompt for one of shared blocks,
+        if there are any."""
+        session = next(self._numbers)
+        try:
+            self._stage.open(session, len(run.owner.prompt) + run.owner.limit)
+        except Unavailable:
+            return
+        if found := self._sharing.adopt(run.owner, session):
+            session, run.session, run.computed = run.session, session, found
+        self._stage.close(session)
 
     def release(self, run: Run, now: float) -> None:
         """Leave what the session holds to others, and keep it for the conversation's next turn or free

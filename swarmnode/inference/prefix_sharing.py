@@ -42,16 +42,13 @@ class PrefixSharing:
             return ()
         return tuple(block_keys(self._salt, tokens))
 
-    def adopt(self, run: Run) -> None:
-        """Fill a run's open session with what is known of its prompt. The last token of a prompt is always
-        computed: its logits are not kept. A session that holds less than a block starts again."""
-        keys = run.owner.keys[: (len(run.owner.prompt) - 1) // BLOCK]
-        if not keys or run.computed >= BLOCK:
-            return
-        if run.computed:
-            self._stage.truncate(run.session, 0)
-        run.computed = self._stage.adopt(run.session, keys)
-        self._saved += run.computed
+    def adopt(self, owner: Request, session: int) -> int:
+        """Fill an open and empty session with what is known of a request's prompt; how many positions it
+        holds then. The last token of a prompt is always computed: its logits are not kept."""
+        keys = owner.keys[: (len(owner.prompt) - 1) // BLOCK]
+        found = self._stage.adopt(session, keys) if keys else 0
+        self._saved += found
+        return found
 
     def publish(self, run: Run) -> None:
         """Leave the blocks that a run has computed to others: its prompt's, and its answer's, which are

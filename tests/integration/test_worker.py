@@ -365,7 +365,8 @@ class TestRealModel(WorkerCase):
                 texts[session, turn] = "".join(reader.texts)
                 turns = (*turns, Message("assistant", texts[session, turn]), Message("user", "More."))
                 if turn:
-                    assert (finished.usage.cached_tokens > 0) is (session is not None)
+                    # Without a session only whole blocks are shared, and these turns are short.
+                    assert (finished.usage.cached_tokens % 64 > 0) is (session is not None)
                     assert reader.events[0].cached_tokens == finished.usage.cached_tokens
         assert texts["s", 0] == texts[None, 0] and texts["s", 1] == texts[None, 1]
 

@@ -268,6 +268,17 @@ def test_without_memory_for_blocks_the_answer_goes_on() -> None:
     assert made.stage.block_counts().blocks == 0
 
 
+def test_less_than_a_block_of_a_session_is_kept_where_no_block_is_known() -> None:
+    made = bench()
+    made.submit("first", prompt(30), session_id="s")
+    made.run()
+    second = (*prompt(30), 9, *prompt(60, kind=4))
+    made.submit("second", second, session_id="s")
+    made.run()
+    assert cached(made, "second") == 30 and made.ids("second") == greedy(second, 8)
+    assert len(made.stage.rows) == 1
+
+
 def test_close_forgets_the_blocks() -> None:
     made = bench()
     made.submit("a", prompt(200))
