@@ -13,8 +13,8 @@ from swarmnode.config.kinds import BadValue
 from swarmnode.config.problems import Problems
 from swarmnode.values.errors import Refused
 
-#: Variables with our prefix that are no keys: they steer tests only.
-NOT_KEYS = ("SWARMNODE_SHARED", "SWARMNODE_REQUIRE_BROWSER", "SWARMNODE_SCREENSHOTS")
+#: Variables with our prefix that are no keys: they steer tests, or one worker for a trial.
+NOT_KEYS = ("SWARMNODE_CPU_TARGET", "SWARMNODE_SHARED", "SWARMNODE_REQUIRE_BROWSER", "SWARMNODE_SCREENSHOTS")
 NOT_KEYS_PREFIX = "SWARMNODE_TEST_"
 
 

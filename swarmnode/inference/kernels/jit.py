@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -14,13 +12,10 @@ import llvmlite
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from swarmnode.inference.kernels.code_files import CodeFiles
 from swarmnode.inference.kernels.targets import Target
 
 Build = Callable[[ir.Module], None]
-
-#: The longest object file that is believed.
-MAX_OBJECT_BYTES = 8 << 20
-_MARK = 32
 
 
 @cache
@@ -44,7 +39,12 @@ def machine_of(target: Target) -> llvm.TargetMachine:
     _initialised()
     triple = target.triple or llvm.get_process_triple()
     return llvm.Target.from_triple(triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=3, reloc="default", codemodel="jitdefault", jit=True
+        cpu=target.cpu,
+        features=target.features,
+        opt=3 if target.optimised else 0,
+        reloc="default",
+        codemodel="jitdefault",
+        jit=True,
     )
 
 
@@ -56,7 +56,7 @@ def optimised(target: Target, build: Build, name: str) -> llvm.ModuleRef:
     build(module)
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options = llvm.create_pipeline_tuning_options(speed_level=2 if target.optimised else 0)
     options.loop_vectorization = options.slp_vectorization = False
     options.loop_unrolling = True
     builder = llvm.create_pass_builder(machine, options)
@@ -67,15 +67,18 @@ def optimised(target: Target, build: Build, name: str) -> llvm.ModuleRef:
 class Jit:
     """Compiles kernels for one target and hands out their addresses; thread-safe.
 
-    directory: where machine code is kept between starts; None keeps nothing. compiled and loaded count the
-    modules of each kind.
+    directory: where machine code is kept between starts; None keeps nothing. progress(modules) is told how
+    many modules are ready after each one. compiled and loaded count the modules of each kind.
     """
 
-    def __init__(self, target: Target, directory: Path | None = None) -> None:
+    def __init__(
+        self, target: Target, directory: Path | None = None, progress: Callable[[int], None] = lambda _: None
+    ) -> None:
         _initialised()
         self.target = target
         self.compiled = self.loaded = 0
-        self._directory = directory
+        self._files = CodeFiles(directory, source_digest())
+        self._progress = progress
         self._lock = threading.RLock()
         self._addresses: dict[str, int] = {}
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine_of(target))
@@ -84,48 +87,20 @@ class Jit:
         """The address of the function `name` that `build` writes (a name has one meaning)."""
         with self._lock:
             if name not in self._addresses:
-                code = self._kept(name) or self._made(name, build)
+                code = self._code(name, build)
                 self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
                 self._engine.finalize_object()
                 self._addresses[name] = self._engine.get_function_address(name)
+                self._progress(len(self._addresses))
             return self._addresses[name]
 
-    def _made(self, name: str, build: Build) -> bytes:
+    def _code(self, name: str, build: Build) -> bytes:
+        key = repr((self.target, llvm.get_process_triple(), name))
+        kept = self._files.read(key)
+        if kept is not None:
+            self.loaded += 1
+            return kept
         code: bytes = machine_of(self.target).emit_object(optimised(self.target, build, name))
         self.compiled += 1
-        self._keep(name, code)
+        self._files.write(key, code)
         return code
-
-    # The directory. Whoever may write to it may run code: it belongs to the user alone (mode 0700).
-
-    def _path(self, name: str) -> Path | None:
-        if self._directory is None:
-            return None
-        key = repr((source_digest(), self.target, name)).encode()
-        return self._directory / f"{hashlib.blake2b(key, digest_size=20).hexdigest()}.o"
-
-    def _kept(self, name: str) -> bytes | None:
-        path = self._path(name)
-        try:
-            if path is None or path.stat().st_uid != os.getuid() or path.stat().st_mode & 0o022:
-                return None
-            data = path.read_bytes()
-        except (OSError, AttributeError):
-            return None
-        mark, code = data[:_MARK], data[_MARK:]
-        if len(code) > MAX_OBJECT_BYTES or hashlib.blake2b(code, digest_size=_MARK).digest() != mark:
-            return None
-        self.loaded += 1
-        return code
-
-    def _keep(self, name: str, code: bytes) -> None:
-        path = self._path(name)
-        if path is None:
-            return
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(hashlib.blake2b(code, digest_size=_MARK).digest() + code)
-            os.replace(file.name, path)
-        except OSError:
-            return  # a full or read-only disk costs time at the next start, nothing else

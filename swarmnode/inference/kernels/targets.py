@@ -15,7 +15,8 @@ class Target:
 
     name: what users and tests call it. cpu, features: as LLVM takes them. dot: which code multiplies
     bytes (see `dots`). registers: vectors of 16 float32 that fit in registers, for tile sizes. halves:
-    whether float16 is widened by an instruction.
+    whether float16 is widened by an instruction. triple: of another machine; empty for this one. optimised:
+    whether LLVM may work at it.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Target:
     registers: int
     halves: bool
     triple: str = ""
+    optimised: bool = True
 
 
 _X86_512 = "+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512cd,+fma,+f16c,+avx2,-prefer-256-bit"
@@ -37,6 +39,8 @@ TARGETS = (
     Target("neon", "generic", "+neon,+dotprod,+fp-armv8", "neon", 8, True),
     Target("portable", "", "", "portable", 4, False),
 )
+#: What all others are compared with: plain operations, translated as they are written.
+REFERENCE = Target("reference", "", "", "portable", 4, False, optimised=False)
 _NEEDS = {
     "avx512-vnni": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx512vnni", "fma", "f16c"),
     "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "fma", "f16c"),

@@ -12,12 +12,13 @@ from swarmnode.inference.cache.block_store import BlockCounts, BlockLimits
 from swarmnode.inference.cache.snapshots import shape_of
 from swarmnode.inference.kernels.attention import PageLayout
 from swarmnode.inference.kernels.jit import Jit
-from swarmnode.inference.kernels.targets import Target, available
+from swarmnode.inference.kernels.selection import Selection
+from swarmnode.inference.kernels.targets import Target
 from swarmnode.inference.kernels.team import Team
 from swarmnode.inference.stage.batch_check import check_batch, wanted_rows
 from swarmnode.inference.stage.compiled_program import LayerWriter, Workspace, collect
 from swarmnode.inference.stage.layer_tensors import find_layer, find_output_norm
-from swarmnode.inference.stage.packed_weights import PackedWeights
+from swarmnode.inference.stage.packed_weights import PackedWeights, format_of
 from swarmnode.inference.stage.paged_sessions import PagedSessions
 from swarmnode.inference.stage.paged_snapshots import export_pages, restore_pages
 from swarmnode.inference.stage.residual import round_q8_0
@@ -62,9 +63,9 @@ def load_compiled_stage(
     residual None: `f16` where any weight of the model is quantised, else `f32`. kv_bytes: room for the keys
     and values of all sessions; None is no limit. blocks: of the shared blocks; None for none. context:
     positions a session may have; None for what the model was trained for. threads: at most the physical
-    cores. target: the instruction set; None for the best. cache: where machine code is kept. progress(bytes
-    packed, bytes in all) is called from any thread. Raises `BadModelFile` and `Refused` for files and ranges
-    that cannot be run.
+    cores. target: the instruction set; None for the best that computes the right bits (`kernels.selection`).
+    cache: where machine code is kept. progress(bytes packed, bytes in all) is called from any thread. Raises
+    `BadModelFile` and `Refused` for files and ranges that cannot be run.
     """
     facts = read_facts(gguf)
     layers = layers or LayerRange(0, facts.layers)
@@ -76,9 +77,15 @@ def load_compiled_stage(
     if residual is None:
         quantised = is_quantised(info for info in gguf.tensors.values() if layer_of(info.name) is not None)
         residual = "f16" if quantised else "f32"
-    jit = Jit(target or available()[0], cache)
+    jit = Jit(target, cache) if target else Selection(_formats(gguf), kv, cache).choose()
     profile = NumericsProfile(KERNEL, kv, residual)
     return CompiledStage(gguf, layers, profile, jit, threads, kv_bytes, blocks, context, progress)
+
+
+def _formats(gguf: GgufFile) -> frozenset[str]:
+    """The packed types of the model's matrices."""
+    shapes = [(info.type_name, info.shape) for info in gguf.tensors.values() if len(info.shape) > 1]
+    return frozenset(format_of(type_name, shape[-1]).name for type_name, shape in shapes)
 
 
 class CompiledStage:
@@ -97,7 +104,7 @@ class CompiledStage:
         progress: Callable[[int, int], None],
     ) -> None:
         self.facts = facts = read_facts(gguf)
-        self.layers, self.profile = layers, profile
+        self.layers, self.profile, self._file = layers, profile, gguf.path.name
         self.embeds, self.has_head = layers.start == 0, layers.end == facts.layers
         self._steps = 0
         self._context = min(context or facts.context_length, facts.context_length)
@@ -295,7 +302,7 @@ class CompiledStage:
 
     def _not_finite(self, fault: str) -> LocalFault:
         return LocalFault(
-            f"layers {self.layers}: {fault}",
+            f"{self._file}, layers {self.layers}: {fault}",
             code="not_finite",
             hint="The model file may be damaged: compare its checksum, or choose another file.",
         )
