@@ -6,11 +6,12 @@ Source: arXiv 2104.09864 (RoPE); for what makes long texts turn slower see `rope
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Context, Decimal, localcontext
 
 import numpy as np
 import numpy.typing as npt
 
-from swarmnode.inference.models.rope_scaling import read_factors, scaled
+from swarmnode.inference.models.rope_scaling import EXACT_DIGITS, read_factors, scaled
 from swarmnode.models.gguf import BadModelFile, GgufFile
 from swarmnode.models.keys import Keys
 
@@ -47,8 +48,13 @@ def read_speeds(gguf: GgufFile, keys: Keys, head_dim: int, local_base: float | N
 
 
 def plain_speeds(size: int, base: float) -> npt.NDArray[np.float64]:
-    """The speeds of rotary positions over `size` dimensions, not scaled: float64 [size / 2]."""
-    return base ** (-np.arange(0, size, 2, dtype=np.float64) / size)
+    """The speeds of rotary positions over `size` dimensions, not scaled: float64 [size / 2].
+
+    base ** (-i / size), rounded rightly: powers of the C library differ in their last bit between machines.
+    """
+    with localcontext(Context(prec=EXACT_DIGITS)):
+        logarithm = Decimal(base).ln()
+        return np.array([float((logarithm * -index / size).exp()) for index in range(0, size, 2)])
 
 
 class Rotation:

@@ -7,6 +7,7 @@ is what they mean to llama.cpp.
 
 from __future__ import annotations
 
+from decimal import Context, Decimal, localcontext
 from math import ceil, floor, log, pi
 
 import numpy as np
@@ -20,6 +21,8 @@ Speeds = npt.NDArray[np.float64]
 
 FACTORS = "rope_freqs.weight"
 LONG_FACTORS, SHORT_FACTORS = "rope_factors_long.weight", "rope_factors_short.weight"
+#: Decimal digits of a result before it becomes a float64: 17 would do for all but the unlucky.
+EXACT_DIGITS = 40
 KINDS = ("none", "linear", "llama3", "yarn", "longrope")
 LATER_KINDS = ("dynamic",)
 #: What no model of our families says; elsewhere it changes what the other numbers mean.
@@ -89,7 +92,13 @@ def scaled(plain: Speeds, base: float, gguf: GgufFile, keys: Keys) -> tuple[Spee
         fast=keys.number("rope.scaling.yarn_beta_fast", 1e-3, 1e6, default=32.0),
         slow=keys.number("rope.scaling.yarn_beta_slow", 1e-3, 1e6, default=1.0),
     )
-    return speeds, stretch * (1 + 0.1 * log(factor) if factor > 1 else 1.0)
+    return speeds, stretch * (1 + 0.1 * _exact_log(factor) if factor > 1 else 1.0)
+
+
+def _exact_log(number: float) -> float:
+    """The natural logarithm, rounded rightly: the same bits on every machine."""
+    with localcontext(Context(prec=EXACT_DIGITS)):
+        return float(Decimal(number).ln())
 
 
 def _refused(gguf: GgufFile, what: str) -> Refused:
