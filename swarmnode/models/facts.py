@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from swarmnode.models.gguf import BadModelFile, GgufFile, TensorInfo
 from swarmnode.models.keys import Keys
-from swarmnode.values.cards import ModelFacts
+from swarmnode.values.cards import MatrixFacts, ModelFacts
 from swarmnode.values.errors import Refused
 
 #: The families of `swarmnode.inference.models`, by the word `general.architecture` has for them.
@@ -26,6 +26,9 @@ SUPPORTED_ARCHITECTURES = (
 )
 #: Those of them that may be mixtures of experts.
 EXPERT_ARCHITECTURES = frozenset({"llama", "qwen3moe"})
+
+#: Those whose layers with a window turn positions in another way than the others.
+LOCAL_ROPE_ARCHITECTURES = frozenset({"gemma3"})
 
 MAX_LAYERS = 1024
 MAX_HIDDEN = 1 << 17
@@ -96,6 +99,7 @@ def read_facts(gguf: GgufFile) -> ModelFacts:
     feed_forward = keys.integer("feed_forward_length", 1, MAX_FEED_FORWARD)
     experts = keys.integer("expert_count", 0, MAX_EXPERTS, default=0)
     sizes, elements = _by_layer(gguf, layers)
+    head_dim = _head_dim(gguf, keys, hidden, heads)
     total = sum(tensor.nbytes for tensor in gguf.tensors.values())
     return ModelFacts(
         architecture=architecture,
@@ -103,7 +107,7 @@ def read_facts(gguf: GgufFile) -> ModelFacts:
         hidden=hidden,
         heads=heads,
         kv_heads=kv_heads,
-        head_dim=_head_dim(gguf, keys, hidden, heads),
+        head_dim=head_dim,
         vocab=_vocab(gguf, hidden),
         context_length=keys.integer("context_length", 1, MAX_CONTEXT),
         quantization=_quantization(gguf),
@@ -117,6 +121,9 @@ def read_facts(gguf: GgufFile) -> ModelFacts:
         experts=experts,
         experts_used=keys.integer("expert_used_count", 1, experts) if experts else 0,
         expert_feed_forward=_expert_width(keys, feed_forward) if experts else 0,
+        layer_matrices=_matrices(gguf, layers),
+        head=_head(gguf),
+        rope_numbers=_rope_numbers(architecture, keys, head_dim),
     )
 
 
@@ -168,6 +175,35 @@ def _by_layer(gguf: GgufFile, layers: int) -> tuple[tuple[int, ...], tuple[int, 
     if 0 in sizes:
         raise BadModelFile(gguf.path, f"has no tensors for layer {sizes.index(0)} of {layers}")
     return tuple(sizes), tuple(elements)
+
+
+def _matrices(gguf: GgufFile, layers: int) -> tuple[tuple[MatrixFacts, ...], ...]:
+    found: list[list[MatrixFacts]] = [[] for _ in range(layers)]
+    for tensor in gguf.tensors.values():
+        layer = layer_of(tensor.name)
+        if layer is not None and len(tensor.shape) > 1:
+            found[layer].append(_matrix(tensor))
+    return tuple(map(tuple, found))
+
+
+def _head(gguf: GgufFile) -> MatrixFacts:
+    table = gguf.tensors["token_embd.weight"]
+    head = gguf.tensors.get("output.weight", table)
+    if head.shape != table.shape:
+        raise BadModelFile(
+            gguf.path, f"output.weight has the shape {head.shape}, token_embd.weight {table.shape}"
+        )
+    return _matrix(head)
+
+
+def _matrix(tensor: TensorInfo) -> MatrixFacts:
+    rows, width = tensor.shape[-2:]
+    return MatrixFacts(tensor.type_name, rows, width, tensor.elements // (rows * width))
+
+
+def _rope_numbers(architecture: str, keys: Keys, head_dim: int) -> int:
+    size = keys.integer("rope.dimension_count", 2, head_dim, default=head_dim)
+    return size * (2 if architecture in LOCAL_ROPE_ARCHITECTURES or keys.has("rope.freq_base_swa") else 1)
 
 
 def _head_dim(gguf: GgufFile, keys: Keys, hidden: int, heads: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from swarmnode.policy.packed_memory import packed_bytes, page_bytes, rotation_bytes, workspace_bytes
 from swarmnode.values.cards import ModelFacts
 from swarmnode.values.errors import Refused, Unavailable
 from swarmnode.values.layers import KvType, LayerRange
@@ -24,10 +25,16 @@ MAX_SCORES = 1 << 20
 BLOCK_ELEMENTS, BLOCK_ROWS = 1 << 18, 64
 #: What unpacking a block takes besides its result, in copies of it.
 UNPACKING_COPIES = 1
-#: A worker before it has loaded anything: interpreter, numpy, the worker's program (measured).
+#: A worker before it has loaded anything: interpreter, numpy, the worker's program (measured); and what
+#: the compiler of kernels adds to it when all of them come from the disk.
 PROCESS_BYTES = 20 * MIB
+COMPILER_BYTES = 7 * MIB
+#: Copies of a step's logits for each token of the vocabulary, in float32: the stage's, and a sampler's in
+#: float64.
+LOGIT_COPIES = 7
 #: A tokenizer, for each token of its vocabulary (measured on five real ones: 570 to 920).
 TEXT_BYTES_PER_TOKEN = 750
+#: Bytes of a number of keys and values in the reference; `packed_memory` has those of the compiled stage.
 KV_BYTES: dict[KvType, float] = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
 
 #: Part of the machine's memory that models may take when nobody says how much: without and with a
@@ -76,9 +83,14 @@ def footprint(
     """The memory of a worker that runs `layers` (None: all) for `slots` sessions of `context` tokens.
 
     profile: the kernel class, with or without what follows it (`numpy-1/Haswell:kv=...`). Raises
-    `Refused` for classes that nobody has measured.
+    `Refused` for classes that nobody has measured. max_dequantised_bytes is of no effect on `cpu-1`, which
+    packs all weights, and neither is prefill_chunk.
     """
-    if profile.partition("/")[0].partition(":")[0] != "numpy-1":
+    kernel = profile.partition("/")[0].partition(":")[0]
+    if kernel == "cpu-1":
+        layers = layers or LayerRange(0, facts.layers)
+        return _compiled(facts, layers, context, slots, kv, kv_bytes, text)
+    if kernel != "numpy-1":
         raise Refused(f"the memory of the kernel class {profile!r} is not known", code="unknown_profile")
     layers = layers or LayerRange(0, facts.layers)
     held = held_bytes(facts, layers)
@@ -104,10 +116,38 @@ def footprint_of(facts: ModelFacts, spec: LoadSpec) -> Footprint:
         min(spec.context, facts.context_length),
         spec.slots,
         spec.kv,
+        kernel_class(spec.backend),
         max_dequantised_bytes=spec.dequantised_bytes,
         kv_bytes=spec.kv_bytes,
         prefill_chunk=spec.prefill_chunk,
         text=spec.text,
+    )
+
+
+def kernel_class(backend: str) -> str:
+    """The kernel class of a back end: `cpu-1` of the compiled one, else that of the reference."""
+    return "cpu-1" if backend == "cpu" else "numpy-1"
+
+
+def _compiled(
+    facts: ModelFacts,
+    layers: LayerRange,
+    context: int,
+    slots: int,
+    kv: KvType,
+    kv_bytes: int | None,
+    text: bool,
+) -> Footprint:
+    has_head = layers.end == facts.layers
+    cache = slots * -(-context // CACHE_BLOCK) * page_bytes(facts, len(layers), kv)
+    logits = 4 * LOGIT_COPIES * facts.vocab if has_head else 0
+    return Footprint(
+        weights=packed_bytes(facts, layers),
+        mapped=_table_bytes(facts) * (layers.start == 0),
+        cache=cache if kv_bytes is None else min(cache, kv_bytes),
+        buffers=workspace_bytes(facts, head=has_head) + rotation_bytes(facts, context) + logits,
+        text=facts.vocab * TEXT_BYTES_PER_TOKEN if text else 0,
+        process=PROCESS_BYTES + COMPILER_BYTES,
     )
 
 
@@ -151,7 +191,7 @@ def _buffer_bytes(
     scores = max(min(MAX_SCORES, facts.heads * positions * alike), facts.heads * positions)
     parts = scores // CACHE_BLOCK * facts.head_dim
     widened = 0 if kv == "f32" else 2 * positions * keys
-    logits = 7 * facts.vocab if layers.end == facts.layers else 0  # and a sampler's copies in float64
+    logits = LOGIT_COPIES * facts.vocab if layers.end == facts.layers else 0
     return 4 * (rows * row + scores + parts + widened + logits)
 
 

@@ -6,6 +6,19 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class MatrixFacts:
+    """A matrix of weights, or `groups` of one shape (the experts of a layer): rows of `width` numbers each.
+
+    type_name: the ggml type's name ("Q4_K", "F16", ...).
+    """
+
+    type_name: str
+    rows: int
+    width: int
+    groups: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """The numbers of a GGUF header that planning and loading need (no weights are read).
 
@@ -15,6 +28,9 @@ class ModelFacts:
     feed_forward: the width of the feed-forward network. tied: the output head is the embedding.
     experts: how many a layer has (0: none, all weights work for every token); experts_used: how many
     a token goes through; expert_feed_forward: the width of each.
+    layer_matrices: the matrices of each layer. head: that of the output (the embedding's where it is
+    tied); None where it is not known. rope_numbers: how many sines and cosines a position has, over all
+    ways in which layers turn it.
     """
 
     architecture: str
@@ -36,6 +52,9 @@ class ModelFacts:
     experts: int = 0
     experts_used: int = 0
     expert_feed_forward: int = 0
+    layer_matrices: tuple[tuple[MatrixFacts, ...], ...] = ()
+    head: MatrixFacts | None = None
+    rope_numbers: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from swarmnode.policy.memory import MIB, budget, choose_eviction, footprint, footprint_of, held_bytes
-from swarmnode.values.cards import ModelFacts
+from swarmnode.values.cards import MatrixFacts, ModelFacts
 from swarmnode.values.errors import Refused, Unavailable
-from swarmnode.values.layers import LayerRange
+from swarmnode.values.layers import KvType, LayerRange
 from swarmnode.values.loading import LoadedModel, LoadSpec
 
 FACTS = ModelFacts(
@@ -86,7 +86,7 @@ def test_the_profile_is_known_by_its_class() -> None:
 
 
 def test_a_text_worker_takes_text_only() -> None:
-    whole = footprint_of(FACTS, LoadSpec("m", "m.gguf"))
+    whole = footprint_of(FACTS, LoadSpec("m", "m.gguf", backend="numpy"))
     text = footprint_of(FACTS, LoadSpec("m", "m.gguf", weights=False))
     assert text.total == whole.text + whole.process
     assert footprint_of(FACTS, LoadSpec("m", "m.gguf", text=False)).text == 0
@@ -96,6 +96,49 @@ def test_the_estimate_never_counts_more_context_than_the_model_has() -> None:
     assert footprint_of(FACTS, LoadSpec("m", "m", context=1 << 20)) == footprint_of(
         FACTS, LoadSpec("m", "m", context=2048)
     )
+
+
+Q8 = replace(
+    FACTS,
+    layer_matrices=((MatrixFacts("Q8_0", 512, 512), MatrixFacts("Q5_1", 100, 64, groups=8)),) * 4,
+    head=MatrixFacts("Q8_0", 1000, 512),
+    rope_numbers=64,
+)
+#: 32 panels of 16 blocks of 544 bytes; 8 times 4 panels of 32 rows of 64 float32.
+LAYER = 32 * 16 * 544 + 8 * 4 * 32 * 64 * 4
+HEAD = 63 * 16 * 544
+
+
+def test_the_compiled_stage_packs_all_weights() -> None:
+    whole = footprint(Q8, None, 64, 1, profile="cpu-1:kv=f16:residual=f16", max_dequantised_bytes=1 << 40)
+    assert (whole.weights, whole.mapped) == (4 * LAYER + HEAD, 500_000)
+    middle = footprint(Q8, LayerRange(1, 3), 64, 1, profile="cpu-1")
+    assert (middle.weights, middle.mapped) == (2 * LAYER, 0)
+    assert footprint(Q8, LayerRange(3, 4), 64, 1, profile="cpu-1").weights == LAYER + HEAD
+
+
+@pytest.mark.parametrize(("kv", "head"), [("f32", 2 * 64 * 4), ("f16", 2 * 64 * 2), ("q8_0", 2 * (64 + 4))])
+def test_the_compiled_stage_keeps_pages(kv: KvType, head: int) -> None:
+    # 100 tokens are two pages of 64 positions, of 4 layers with 2 heads of 64 numbers
+    assert footprint(Q8, None, 100, 3, kv, "cpu-1").cache == 3 * 2 * 64 * 4 * 2 * head
+    assert footprint(Q8, None, 100, 3, kv, "cpu-1", kv_bytes=5000).cache == 5000
+
+
+def test_values_of_narrow_heads_are_padded() -> None:
+    narrow = replace(Q8, head_dim=40)
+    assert footprint(narrow, None, 64, 1, "f16", "cpu-1").cache == 64 * 4 * 2 * (40 + 48) * 2
+
+
+def test_the_compiled_stage_knows_the_turns_of_all_positions() -> None:
+    short, long = (footprint(Q8, None, context, 1, profile="cpu-1").buffers for context in (1000, 2000))
+    assert long - short == 4 * 1000 * 64
+
+
+def test_the_back_end_decides_how_it_is_counted() -> None:
+    spec = LoadSpec("m", "m.gguf", kv_bytes=1 << 20)
+    assert footprint_of(Q8, spec) == footprint(Q8, None, 2048, 8, profile="cpu-1", kv_bytes=1 << 20)
+    reference = footprint(Q8, None, 2048, 8, profile="numpy-1", kv_bytes=1 << 20)
+    assert footprint_of(Q8, replace(spec, backend="numpy")) == reference
 
 
 @pytest.mark.parametrize(
