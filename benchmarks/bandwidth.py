@@ -2,7 +2,8 @@
 
 Each thread searches its own part of a buffer far larger than the caches for a byte that is not there:
 `memchr` of the C library only reads, in the widest loads the processor has, and ctypes lets the
-interpreter go. Two ways of or-ing all numbers together are tried too; the fastest of the three counts.
+interpreter go. Two ways of or-ing all numbers together are tried too, numpy's and vector loads; the fastest
+of the three counts.
 """
 
 from __future__ import annotations
@@ -16,10 +17,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir
+
+from swarmnode.inference.kernels.code import I32V, LANES, Code, Var
+from swarmnode.inference.kernels.jit import Jit
+from swarmnode.inference.kernels.targets import available
 
 #: Bytes that all threads read together in one pass: many times any level of cache.
 BUFFER_BYTES = 1 << 30
-PASSES = 5
+PASSES = 4
+#: Bytes that the compiled way reads in one turn of its loop.
+STRIDE = 1024
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -53,17 +61,28 @@ def _reduce(part: Bytes) -> Any:
 
 
 def _compiled() -> Callable[[Bytes], Any]:
-    import numba
+    """The widest loads of this processor, sixteen lines at a time."""
+    jit = Jit(available()[0])
+    read = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(jit.address("read_all", _read_all))
+    found = np.zeros(LANES, np.int32)
 
-    @numba.njit(nogil=True)
-    def gather(words: Any) -> Any:
-        found = np.uint64(0)
-        for place in range(words.size):
-            found |= words[place]
-        return found
+    def call(part: Bytes) -> None:
+        assert jit.compiled  # the code lives as long as what compiled it
+        read(part.ctypes.data, part.nbytes // STRIDE * STRIDE, found.ctypes.data)
 
-    gather(np.zeros(64, np.uint64))
-    return lambda part: gather(_words(part))
+    return call
+
+
+def _read_all(module: ir.Module) -> None:
+    code = Code(module, "read_all", 3)
+    start, size, found = code.arguments
+    sums = [Var(code, code.const(I32V, 0)) for _ in range(4)]
+    with code.range(0, size, STRIDE) as at:
+        for line in range(STRIDE // 64):
+            total = sums[line % len(sums)]
+            total.set(total.get() | code.load(I32V, start + at, 64 * line))
+    code.store(sums[0].get() | sums[1].get() | sums[2].get() | sums[3].get(), found)
+    code.end()
 
 
 def run(threads: int) -> dict[str, Any]:

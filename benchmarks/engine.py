@@ -3,8 +3,8 @@
     python -m benchmarks.models FOLDER
     python -m benchmarks.engine --model-dir FOLDER --raw docs/benchmarks/raw/engine.jsonl [--peer PATH ...]
 
-Each peer (a build of llama.cpp: its library, or a folder that has it) is tried once for each model, number
-of threads and test; the faster one is measured against. Nothing else should run on the machine meanwhile,
+Each peer (a build of llama.cpp: its library, or a folder that has it) is tried once for each model and number
+of threads; the faster one is measured against. Nothing else should run on the machine meanwhile,
 unless --hogs asks for it.
 """
 
@@ -30,24 +30,19 @@ THEIRS = "benchmarks.peer:run"
 PROBE = "benchmarks.bandwidth:run"
 #: Where pairs were dropped, further ones are measured, up to this many times the pairs asked for.
 MOST_PAIRS = 2
-TRIAL_REPEATS = 3
+TRIAL_REPEATS = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One test: a call of an engine with that many prompt and answer tokens, and the field that counts."""
-
-    prompt: int
-    answer: int
-    field: str
-
-
-#: decode: tokens 129 to 192 of a sequence.
-WORKS: dict[str, Work] = {
-    "decode": Work(128, 64, "tg_tok_s"),
-    "prefill128": Work(128, 1, "pp_tok_s"),
-    "prefill512": Work(512, 1, "pp_tok_s"),
+#: The calls of a half, as (prompt tokens, answer tokens), and what is taken from each.
+CALLS = ((128, 48), (512, 1))
+#: Test: (which call, field of its answer). decode: tokens 129 to 176 of a sequence.
+TESTS: dict[str, tuple[int, str]] = {
+    "decode": (0, "tg_tok_s"),
+    "prefill128": (0, "pp_tok_s"),
+    "prefill512": (1, "pp_tok_s"),
 }
+#: Tests' values, repeat by repeat.
+Values = dict[str, list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +54,12 @@ class Side:
     options: Mapping[str, Any]
 
 
-def measure_half(side: Side, model: Path, threads: int, work: Work, repeats: int) -> list[float]:
-    """Tokens a second, repeat by repeat, after a call that is not counted."""
-    arguments = [str(model), work.prompt, work.answer, threads]
-    answers = run_half(side.function, arguments, dict(side.options), repeats + 1)
-    return [float(answer[work.field]) for answer in answers[1:]]
+def measure_half(side: Side, model: Path, threads: int, repeats: int) -> Values:
+    """Tokens a second of each test, repeat by repeat, in a process of its own (each call warms up itself)."""
+    calls = [[str(model), prompt, answer, threads] for prompt, answer in CALLS]
+    arguments = [side.function, calls, dict(side.options), repeats]
+    answers = run_half("benchmarks.half:several", arguments, {}, 1)[0]
+    return {test: [float(turn[call][field]) for turn in answers] for test, (call, field) in TESTS.items()}
 
 
 def probe(threads: int) -> float:
@@ -71,42 +67,35 @@ def probe(threads: int) -> float:
     return float(run_half(PROBE, [threads], {}, 1)[0]["bytes_s"])
 
 
-def choose_peer(raw: RawFile, peers: Sequence[Side], model: Path, threads: int, test: str) -> Side:
-    """The faster build of llama.cpp, by one trial each; a single one is not tried."""
+def choose_peer(raw: RawFile, peers: Sequence[Side], model: Path, threads: int) -> Side:
+    """The build of llama.cpp that is the faster one in most tests, by one trial each; a single one is not
+    tried."""
     if len(peers) == 1:
         return peers[0]
-    speeds: list[float] = []
+    trials: list[Values] = []
     for peer in peers:
-        values = measure_half(peer, model, threads, WORKS[test], TRIAL_REPEATS)
-        raw.add("trial", model=model.stem, threads=threads, peer=peer.name, test=test, values=values)
-        speeds.append(statistics.median(values))
-    return peers[speeds.index(max(speeds))]
+        values = measure_half(peer, model, threads, TRIAL_REPEATS)
+        raw.add("trial", model=model.stem, threads=threads, peer=peer.name, values=values)
+        trials.append(values)
+    best = [max(range(len(peers)), key=lambda n: statistics.median(trials[n][test])) for test in TESTS]
+    return peers[statistics.mode(best)]
 
 
 def measure_pairs(
-    raw: RawFile, sides: Mapping[str, Side], model: Path, threads: int, test: str, options: argparse.Namespace
+    raw: RawFile, sides: Mapping[str, Side], model: Path, threads: int, options: argparse.Namespace
 ) -> None:
-    """Pairs until as many as asked for are kept, or `MOST_PAIRS` times as many are measured."""
+    """Pairs until as many as asked for are kept of every test, or `MOST_PAIRS` times as many are measured."""
     for number in range(MOST_PAIRS * options.pairs):
-        so_far = pairs_of(raw.samples).get((model.stem, threads, test), [])
-        if summarise(so_far).kept >= options.pairs:
+        so_far = pairs_of(raw.samples)
+        kept = [summarise(so_far.get((model.stem, threads, test), [])).kept for test in TESTS]
+        if min(kept) >= options.pairs:
             return
         for label, side in sides.items():
             seen = probe(threads)
-            values = measure_half(side, model, threads, WORKS[test], options.repeats)
-            sample = raw.add(
-                "half",
-                model=model.stem,
-                threads=threads,
-                test=test,
-                pair=number,
-                side=label,
-                engine=side.name,
-                hogs=options.hogs,
-                probe=seen,
-                values=values,
-            )
-            print(sample, flush=True)
+            about = {"model": model.stem, "threads": threads, "pair": number, "side": label}
+            about |= {"engine": side.name, "hogs": options.hogs, "probe": seen}
+            for test, values in measure_half(side, model, threads, options.repeats).items():
+                print(raw.add("half", test=test, values=values, **about), flush=True)
 
 
 def peers_of(places: Sequence[str]) -> list[Side]:
@@ -128,9 +117,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="*", help="names without .gguf; all of the folder if none")
     parser.add_argument("--raw", type=Path, required=True, help="a new file for the raw samples")
     parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--repeats", type=int, default=3, help="calls in a half that count")
+    parser.add_argument("--repeats", type=int, default=2, help="how often a half does each call")
     parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--tests", default=",".join(WORKS), help=f"of {','.join(WORKS)}")
     parser.add_argument("--ours", default=OURS, help="package.module:function, called as offline_bench.run")
     parser.add_argument("--ours-options", type=json.loads, default={}, help="JSON: further arguments of it")
     parser.add_argument("--peer", action="append", default=[], help="a build of llama.cpp; '' is xllamacpp")
@@ -149,10 +137,9 @@ def main() -> None:
         model = options.model_dir / f"{name}.gguf"
         raw.add("model", model=name, bytes_a_token=bytes_a_token(model))
         for threads in map(int, options.threads.split(",")):
-            for test in options.tests.split(","):
-                with busy(options.hogs):
-                    theirs = choose_peer(raw, peers, model, threads, test)
-                    measure_pairs(raw, {"ours": ours, "theirs": theirs}, model, threads, test, options)
+            with busy(options.hogs):
+                theirs = choose_peer(raw, peers, model, threads)
+                measure_pairs(raw, {"ours": ours, "theirs": theirs}, model, threads, options)
     print(f"\n{RULE}\n\n{table(raw.samples)}")
 
 

@@ -46,6 +46,12 @@ def run_half(
     return answer
 
 
+def several(function: str, calls: list[list[Any]], options: dict[str, Any], repeats: int) -> list[list[Any]]:
+    """What the function returns for each of some calls, all of them again and again."""
+    called = find(function)
+    return [[called(*arguments, **options) for arguments in calls] for _ in range(repeats)]
+
+
 def find(path: str) -> Any:
     """The function at `package.module:name`."""
     module, _, name = path.partition(":")
