@@ -137,6 +137,13 @@ def _halves(check: Check) -> None:
 # Products.
 
 
+#: Where the bytes of scales lie in a block of the file.
+_SCALES = {"Q4_K": slice(4, 16), "Q5_K": slice(4, 16), "Q6_K": slice(192, 208)}
+#: Bytes that make all numbers of a block the largest, the smallest, and some of each.
+_EXTREMES: dict[str, tuple[int, ...]] = {"Q8_0": (0x7F, 0x80, 0x81), "F16": (), "BF16": (), "F32": ()}
+_USUAL_EXTREMES = (0xFF, 0x00, 0x0F)
+
+
 def file_rows(format: Format, count: int, width: int, extreme: int | None) -> npt.NDArray[np.uint8]:
     """Rows of a GGUF file, uint8 [count, bytes]: random bits, or each byte `extreme`; sensible factors."""
     rng = np.random.default_rng(len(format.name) + width)
@@ -149,7 +156,11 @@ def file_rows(format: Format, count: int, width: int, extreme: int | None) -> np
         return np.ascontiguousarray(raw).view(np.uint8).reshape(count, -1)
     blocks = rng.integers(0, 256, (count, width // format.block, size), dtype=np.uint8)
     if extreme is not None:
+        scales = _SCALES.get(format.name, slice(0, 0))
+        kept = blocks[:, :, scales].copy()
         blocks[...] = extreme
+        if extreme != 0xFF:  # then the scales are as large as they can be, too
+            blocks[:, :, scales] = kept
     places = {"Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,)}.get(format.name, (0,))
     for place in places:
         factors = (rng.standard_normal(blocks.shape[:2]) * 0.01).astype(np.float16)
@@ -164,7 +175,7 @@ _COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 17)
 def _matmul(format: Format, check: Check) -> None:
     width, panels = 512, 2
     weights = format.rows + 3
-    for extreme in (None, 0xFF, 0x00, 0x80) if format.block > 1 else (None,):
+    for extreme in (None, *_EXTREMES.get(format.name, _USUAL_EXTREMES)):
         rows_ = file_rows(format, weights, width, extreme)
         source = check.put(rows_)
         blocks = width // format.block

@@ -52,7 +52,7 @@ _NEEDS = {
 
 def target(name: str) -> Target:
     """The target of that name; raises `KeyError`."""
-    return next(one for one in TARGETS if one.name == name)
+    return {one.name: one for one in TARGETS}[name]
 
 
 @cache
