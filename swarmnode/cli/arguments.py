@@ -35,6 +35,16 @@ def add_json(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print exactly one line of JSON")
 
 
+def add_backend(parser: ArgumentParser) -> None:
+    """--backend: what computes."""
+    parser.add_argument(
+        "--backend",
+        choices=("cpu", "numpy"),
+        default="cpu",
+        help="cpu: kernels compiled for this processor (default); numpy: the reference",
+    )
+
+
 def add_place(parser: ArgumentParser) -> None:
     """Where the node is: its port, data directory and configuration file."""
     parser.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from swarmnode.cli.arguments import add_json, add_place, add_verbosity, config_from, positive
+from swarmnode.cli.arguments import add_backend, add_json, add_place, add_verbosity, config_from, positive
 from swarmnode.cli.client import NodeClient, client_for
 from swarmnode.cli.measuring import MAX_CONCURRENCY, Load, measure
 from swarmnode.cli.output import Progress, columns, print_json, say
@@ -46,6 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--threads", metavar="N", type=positive, default=1, help="with --offline (default: 1)"
     )
+    add_backend(parser)
     add_json(parser)
     add_verbosity(parser)
 
@@ -77,7 +78,9 @@ def _offline(args: Namespace) -> int:
     from swarmnode.inference.offline_bench import run as run_engine
 
     say(f"Measuring {args.offline}: {args.prompt_tokens} prompt tokens, {args.max_tokens} generated")
-    figures = run_engine(args.offline, args.prompt_tokens, args.max_tokens, args.threads)
+    figures = run_engine(
+        args.offline, args.prompt_tokens, args.max_tokens, args.threads, backend=args.backend
+    )
     print_json(figures) if args.json else print(columns([(k, str(v)) for k, v in figures.items()]))
     return 0
 

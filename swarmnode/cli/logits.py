@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swarmnode.cli.arguments import add_backend
 from swarmnode.cli.output import Progress, print_json, say
 from swarmnode.values.errors import Refused
 from swarmnode.values.layers import LayerRange, parse_split
@@ -14,11 +15,11 @@ from swarmnode.values.layers import LayerRange, parse_split
 if TYPE_CHECKING:
     import numpy as np
 
-    from swarmnode.inference.stage.numpy_stage import NumpyStage
+    from swarmnode.inference.stage.seam import Stage
 
 MAX_IDS = 1 << 17
 MAX_IDS_FILE_BYTES = 4 << 20
-#: Weights are held as float32 where they fit in this, else unpacked at each use.
+#: The reference holds weights as float32 where they fit in this, else it unpacks them at each use.
 HELD_BYTES = 2 << 30
 
 
@@ -29,16 +30,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     ids.add_argument("--ids-file", metavar="PATH", help='a JSON file: [1, 2, 3] or {"ids": [1, 2, 3]}')
     parser.add_argument("-o", "--out", metavar="PATH", required=True, help="write float32 [ids, vocab], .npy")
     parser.add_argument("--split", metavar="0-2,3-5", help="cut the model into these layer ranges")
-    parser.add_argument("--kv", choices=("f32", "f16"), default="f32", help="type of keys and values (f32)")
+    parser.add_argument(
+        "--kv", choices=("f32", "f16", "q8_0"), default="f32", help="type of keys and values (f32)"
+    )
     parser.add_argument(
         "--residual", choices=("f32", "f16", "q8_0"), help="rounding between layers (default: by the weights)"
     )
+    add_backend(parser)
     parser.add_argument("--json", action="store_true", help="print exactly one line of JSON")
 
 
 def run(args: Namespace) -> int:
     """Write the logits; raises `Refused` for files and numbers that cannot be used."""
+    from swarmnode.inference.kernel_cache import own_cache_directory
     from swarmnode.inference.stage.chain import load_chain
+    from swarmnode.inference.stage.choosing import shut
     from swarmnode.models.facts import read_facts
     from swarmnode.models.gguf import GgufFile
 
@@ -47,11 +53,19 @@ def run(args: Namespace) -> int:
         layers = read_facts(gguf).layers
         ranges = parse_split(args.split, layers) if args.split else (LayerRange(0, layers),)
         stages = load_chain(
-            gguf, ranges, kv=args.kv, residual=args.residual, max_dequantised_bytes=HELD_BYTES
+            gguf,
+            ranges,
+            kv=args.kv,
+            residual=args.residual,
+            max_dequantised_bytes=HELD_BYTES,
+            backend=args.backend,
+            cache=own_cache_directory(),
         )
         shape = _write(stages, ids, Path(args.out))
         report = _report(stages, shape, args.out)
-        del stages
+        for stage in stages:
+            shut(stage)
+        del stages, stage
     if args.json:
         print_json(report)
     else:
@@ -95,7 +109,7 @@ def _checked(values: Any, where: str) -> list[int]:
     return values
 
 
-def _write(stages: list[NumpyStage], ids: list[int], out: Path) -> tuple[int, int]:
+def _write(stages: list[Stage], ids: list[int], out: Path) -> tuple[int, int]:
     """Chunk by chunk into a mapped file, so that memory does not grow with the number of ids."""
     import numpy as np
 
@@ -129,7 +143,7 @@ def _mapped(out: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.flo
         ) from error
 
 
-def _report(stages: list[NumpyStage], shape: tuple[int, int], out: str) -> dict[str, Any]:
+def _report(stages: list[Stage], shape: tuple[int, int], out: str) -> dict[str, Any]:
     return {
         "out": out,
         "shape": list(shape),

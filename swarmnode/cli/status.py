@@ -93,6 +93,8 @@ def _state(model: dict[str, Any] | None) -> str:
         return "available"
     words = {"starting": "loading", "ready": "loaded", "stopping": "unloading"}
     parts = [words.get(model.get("state", ""), "loaded")]
+    if isinstance(part := model.get("loading"), int | float):
+        parts[0] += f" {100 * part:.0f} %"
     if model.get("resident_bytes"):
         parts.append(f"{model['resident_bytes'] / (1 << 20):.0f} MB")
     if active := model.get("active_requests"):

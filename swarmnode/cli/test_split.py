@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swarmnode.cli.arguments import add_backend
 from swarmnode.cli.output import print_json, say
 from swarmnode.values.errors import Refused
 from swarmnode.values.layers import LayerRange, parse_split
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_PROMPT = "Hello! Please tell me what you are, and what I can do with you today."
 MAX_STAGES = 16
 MAX_TOKENS = 4096
-#: Room for keys and values, and weights held as float32, of each worker.
+#: Room for keys and values, and what the reference holds as float32, of each worker.
 _KV_BYTES = 1 << 30
 _HELD_BYTES = 1 << 30
 
@@ -39,6 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=("prefill", "decode", "both"),
         help="also kill each stage in mid-answer and let a new worker take over",
     )
+    add_backend(parser)
     parser.add_argument("--json", action="store_true", help="print exactly one line of JSON")
 
 
@@ -81,6 +83,7 @@ def plan(path: Path, args: Namespace) -> tuple[tuple[LayerRange, ...], LoadSpec,
     spec = LoadSpec(
         path.stem,
         str(path),
+        backend=args.backend,
         context=facts.context_length,
         kv_bytes=_KV_BYTES,
         dequantised_bytes=_HELD_BYTES,

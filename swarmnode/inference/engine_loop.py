@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -40,6 +41,17 @@ class EngineLoop:
         self._steps = 0
         #: What became of the engine's shared prompts by the last step; any thread may read it.
         self.prefix_cache: dict[str, int] = {}
+        self._loading: tuple[int, int] | None = None
+
+    @property
+    def loading(self) -> float | None:
+        """The part of the weights that is loaded, 0 to 1, as far as the engine's factory tells; None when
+        nothing is being loaded. Any thread."""
+        told = self._loading
+        return None if told is None or told[1] <= 0 else min(1.0, told[0] / told[1])
+
+    def _told(self, done: int, total: int) -> None:
+        self._loading = done, total
 
     @property
     def progress(self) -> int:
@@ -91,7 +103,7 @@ class EngineLoop:
     def load(self, spec: LoadSpec, factory: str) -> None:
         """Make the engine."""
         try:
-            engine = find(factory)(spec)
+            engine = self._made(find(factory), spec)
             description = dict(engine.describe())
         except SwarmnodeError as error:
             self._post(EngineFailed(error))
@@ -101,9 +113,15 @@ class EngineLoop:
             traceback.print_exc()
             self._post(EngineFailed(_engine_fault(error)))
         else:
+            self._loading = None
             self._engine = engine
             self.text = engine if IPromptText.providedBy(engine) else None
             self._post(EngineLoaded(description))
+
+    def _made(self, make: Callable[..., Any], spec: LoadSpec) -> Any:
+        if "progress" in inspect.signature(make).parameters:
+            return make(spec, progress=self._told)
+        return make(spec)
 
     def expect(self, slot: int) -> None:
         """The text thread prepares this slot's request."""

@@ -1,4 +1,4 @@
-"""The built-in back end `numpy`: one GGUF model, or a range of its layers, or its text alone."""
+"""The built-in back ends `cpu` and `numpy`: one GGUF model, or a range of its layers, or its text alone."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Any
 from zope.interface import implementer
 
 from swarmnode.inference.batching import BatchEngine
-from swarmnode.inference.cache.block_store import BlockLimits
+from swarmnode.inference.kernel_cache import own_cache_directory
 from swarmnode.inference.prefix_sharing import PrefixPolicy
 from swarmnode.inference.prompts import PromptText
 from swarmnode.inference.runs import check_prompt
-from swarmnode.inference.stage.numpy_stage import load_stage
+from swarmnode.inference.stage.choosing import load_spec_stage, shut
+from swarmnode.inference.stage.probing import check_numbers
 from swarmnode.inference.stage.seam import Stage
 from swarmnode.inference.stage_sessions import StageSessions
 from swarmnode.inference.text.choice import ChoiceText
 from swarmnode.interfaces.inference_backend import IEngine, IPromptText, IStageCalls
 from swarmnode.models.facts import read_facts
-from swarmnode.models.gguf import GgufFile
+from swarmnode.models.gguf import BadModelFile, GgufFile
 from swarmnode.values.errors import Refused
 from swarmnode.values.generation import GenerationEvent, GenerationRequest, Prompt, TokenIds
 from swarmnode.values.loading import LoadSpec
@@ -29,25 +30,30 @@ from swarmnode.values.loading import LoadSpec
 SALT_BYTES = 32
 
 
-def make_engine(spec: LoadSpec) -> ServedModel:
-    """The back end's factory. Raises `Refused` for files that cannot be run, `Unavailable` for want of
-    room."""
+def make_engine(
+    spec: LoadSpec, progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> ServedModel:
+    """The factory of both back ends. progress(bytes packed, bytes in all) is called from any thread. Raises
+    `Refused` for files that cannot be run, `Unavailable` for want of room."""
     gguf = GgufFile(spec.path)
-    stage = _stage(gguf, spec) if spec.weights else None
     text = PromptText.load(gguf) if spec.text else None
+    if text:
+        _check_vocabulary(gguf, text)
+    stage = _stage(gguf, spec, progress) if spec.weights else None
     return ServedModel(spec, gguf, stage, text)
 
 
-def _stage(gguf: GgufFile, spec: LoadSpec) -> Stage:
-    return load_stage(
-        gguf,
-        layers=spec.layers,
-        kv=spec.kv,
-        residual=spec.residual,
-        max_dequantised_bytes=spec.dequantised_bytes,
-        kv_bytes=spec.kv_bytes,
-        blocks=BlockLimits(spec.prefix_bytes, spec.prefix_prompts, spec.cache_seconds),
-    )
+def _stage(gguf: GgufFile, spec: LoadSpec, progress: Callable[[int, int], None]) -> Stage:
+    stage = load_spec_stage(gguf, spec, own_cache_directory(), progress)
+    check_numbers(stage, gguf.path)
+    return stage
+
+
+def _check_vocabulary(gguf: GgufFile, text: PromptText) -> None:
+    """Every token has an embedding, and every logit a token. Raises `BadModelFile`."""
+    tokens, rows = len(text.model.vocabulary.tokens), read_facts(gguf).vocab
+    if tokens != rows:
+        raise BadModelFile(gguf.path, f"has {tokens} tokens, but token_embd.weight has {rows} rows")
 
 
 def _prefix_policy(spec: LoadSpec) -> PrefixPolicy:
@@ -165,6 +171,8 @@ class ServedModel:
             self._engine.close()
         if self._text:
             self._text.close()
+        if self._stage:
+            shut(self._stage)
         self._gguf.close()
 
     def stage_call(self, kind: str, header: Mapping[str, Any], payload: Any) -> tuple[dict[str, Any], Any]:

@@ -94,6 +94,11 @@ def resident_bytes() -> int:
     return _status_bytes("RssAnon") + _status_bytes("RssShmem")
 
 
+def peak_bytes() -> int:
+    """The most memory that this process has had resident at a time, mapped files included."""
+    return _status_bytes("VmHWM")
+
+
 def _status_bytes(name: str) -> int:
     """A figure of /proc/self/status in bytes; 0 where there is none."""
     try:

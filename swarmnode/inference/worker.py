@@ -28,6 +28,9 @@ from swarmnode.inference.engine_loop import EngineLoop
 from swarmnode.inference.link_loop import LinkLoop
 from swarmnode.inference.text_loop import TextLoop
 from swarmnode.inference.watchdog import leave_now, limit_address_space, resident_bytes, watch_link
+from swarmnode.models.facts import read_facts
+from swarmnode.models.gguf import GgufFile
+from swarmnode.policy.memory import footprint_of
 from swarmnode.protocols.worker.vocabulary import (
     AddCredit,
     CancelSlot,
@@ -45,6 +48,8 @@ from swarmnode.values.loading import LoadSpec
 MEASURE_SECONDS = 1.0
 #: How long a thread may hold the interpreter while another one waits: the link must not wait longer.
 SWITCH_SECONDS = 0.001
+#: Address space that a thread may come to reserve: its stack, its part of the heap.
+THREAD_BYTES = 192 << 20
 FAULT_EXIT = 70
 _TEXT_KINDS = ("tokenize", "detokenize")
 
@@ -98,6 +103,8 @@ class WorkerProgram:
 
     def _measure(self) -> None:
         values: dict[str, Any] = {"progress": self._engine.progress, "resident_bytes": resident_bytes()}
+        if (part := self._engine.loading) is not None:
+            values["loading"] = round(part, 3)
         if counts := self._engine.prefix_cache:
             values["prefix_cache"] = counts
         if values != self._measured:
@@ -117,12 +124,24 @@ class WorkerProgram:
 
 
 def model_bytes(spec: LoadSpec) -> int:
-    """An upper bound of the address space that the spec's engine needs: file, weights, caches."""
+    """An upper bound of the address space that the spec's engine needs: file, weights, caches, threads."""
     path = Path(spec.path)
     stem = re.sub(r"-\d{5}-of-\d{5}$", "-*", path.stem)  # all parts of a split file
     parts = path.parent.glob(f"{glob.escape(stem[:-1])}*{path.suffix}") if stem != path.stem else [path]
     size = sum(part.stat().st_size for part in parts if spec.path and part.is_file())
-    return 3 * size + spec.kv_bytes + spec.dequantised_bytes
+    threads = THREAD_BYTES * (spec.threads or os.cpu_count() or 1)
+    return 3 * size + spec.kv_bytes + spec.dequantised_bytes + _weight_bytes(spec) + threads
+
+
+def _weight_bytes(spec: LoadSpec) -> int:
+    """The weights as they are packed: as float32 where their type has no packing of its own."""
+    if not (spec.path and spec.weights):
+        return 0
+    try:
+        with GgufFile(spec.path) as gguf:
+            return footprint_of(read_facts(gguf), spec).weights
+    except (SwarmnodeError, OSError):
+        return 0  # loading will say what is wrong with the file
 
 
 def open_link(where: str) -> socket.socket:

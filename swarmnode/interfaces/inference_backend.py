@@ -9,7 +9,8 @@ from swarmnode.interfaces.plugin import IPluginDescription
 
 class IInferenceBackend(IPluginDescription):
     """The description. Its factory is called in the worker process as `factory(spec)` with a
-    `values.loading.LoadSpec` and returns an `IEngine`."""
+    `values.loading.LoadSpec` and returns an `IEngine`. A factory with a parameter `progress` gets a
+    function there, to be called as `progress(done, total)` from any thread while it loads."""
 
     needs_file = Attribute("whether it runs model files; a scripted one does not")
 

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from swarmnode.plugins.describe import InferenceBackend, ModelSource, Scheduler
 
+#: llvmlite is not among what this requires: without it the worker says so and computes as `numpy` does.
+cpu_backend = InferenceBackend(
+    name="cpu",
+    summary="GGUF models on the processor, with kernels compiled for it",
+    factory="swarmnode.inference.serving:make_engine",
+    requires=("numpy", "tokenizers", "jinja2"),
+)
+
 numpy_backend = InferenceBackend(
     name="numpy",
     summary="GGUF models on the processor with numpy: the reference",

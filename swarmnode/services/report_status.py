@@ -147,4 +147,6 @@ def _loaded(model: Any) -> dict[str, Any]:
         "footprint_bytes": model.footprint_bytes,
         "idle_seconds": round(model.idle_seconds, 1),
         "profile": model.profile,
-    } | ({"prefix_cache": dict(model.prefix_cache)} if model.prefix_cache else {})
+        **({"prefix_cache": dict(model.prefix_cache)} if model.prefix_cache else {}),
+        **({} if model.loading is None else {"loading": model.loading}),
+    }

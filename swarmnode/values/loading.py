@@ -24,12 +24,14 @@ class LoadSpec:
     prefix_bytes: most of that for kept prompts; 0: none are kept. prefix_prompts: how many are kept.
     prefix_min_tokens, prefix_max_tokens: the shortest and the longest that is kept (0: any).
     prefix_salt: only requests under one salt share prompts; empty: the worker draws one.
+    threads: that compute, never more than there are physical cores; 0: one a core.
+    dequantised_bytes: what the reference (`numpy`) may hold of the weights as float32.
     residual: None for the default of the file's weight types.
     """
 
     label: str
     path: str
-    backend: str = "numpy"
+    backend: str = "cpu"
     layers: LayerRange | None = None
     weights: bool = True
     text: bool = True
@@ -38,7 +40,7 @@ class LoadSpec:
     context: int = 8192
     slots: int = 8
     kv_bytes: int = 1 << 30
-    threads: int = 1
+    threads: int = 0
     prefill_chunk: int = 128
     prefill_ms: int = 200
     batch_prompts: bool = True
@@ -56,7 +58,8 @@ class LoadSpec:
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A running worker, as others see it. prefix_cache: counters of its kept prompts by name, as far as it
-    has told of them."""
+    has told of them. loading: the part of the weights that is there while it starts, 0 to 1; None where it
+    has not told of it."""
 
     label: str
     pid: int
@@ -67,6 +70,7 @@ class LoadedModel:
     idle_seconds: float
     profile: str = ""
     prefix_cache: Mapping[str, int] = field(default_factory=dict)
+    loading: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class WorkerSettings:
     prefix_prompts: int = 16
     prefix_min_tokens: int = 32
     prefix_max_tokens: int = 0
-    backend: str = "numpy"
+    backend: str = "cpu"
     scripted_models: tuple[str, ...] = ()
 
 

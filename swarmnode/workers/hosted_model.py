@@ -15,6 +15,7 @@ from swarmnode.values.errors import LocalFault, SwarmnodeError, Unavailable
 from swarmnode.values.generation import GenerationRequest
 from swarmnode.values.loading import LoadedModel
 from swarmnode.workers.load_plan import LoadPlan
+from swarmnode.workers.loading_log import LoadingLog
 from swarmnode.workers.pooled_request import PooledRequest
 from swarmnode.workers.restarts import failures_after, restart_delay
 
@@ -91,6 +92,7 @@ class HostedModel:
             0.0 if self.busy else self._clock.seconds() - self.last_used,
             str(self._description.get("profile", "")),
             stats.get("prefix_cache") or {},
+            stats.get("loading") if self.state == "starting" else None,
         )
 
     def submit(self, request: GenerationRequest, sink: Any) -> PooledRequest:
@@ -148,6 +150,7 @@ class HostedModel:
         except SwarmnodeError as error:
             self._not_loaded(Failure(error))
             return
+        self._worker.measured = LoadingLog(self.label)
         self._worker.load(self.spec, self.factory).addCallbacks(self._loaded, self._not_loaded)
 
     def _loaded(self, description: Mapping[str, Any]) -> None:

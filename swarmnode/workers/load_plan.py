@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from swarmnode.policy.memory import PROCESS_BYTES, budget, footprint_of, held_bytes
+from swarmnode.policy.memory import PROCESS_BYTES, budget, footprint_of, held_bytes, kernel_class
+from swarmnode.policy.threads import threads_for
 from swarmnode.values.cards import ModelCard, ModelFacts
 from swarmnode.values.layers import LayerRange
 from swarmnode.values.loading import LoadSpec
@@ -55,8 +56,8 @@ def plan_load(
     """What to load for a card when `room` bytes are for it alone.
 
     The context is the smaller of the node's and the model's. Keys and values get the room that all slots
-    could use, but leave half of what is free to float32 weights and others; weights are held as float32
-    where they fit in the rest.
+    could use, but leave half of what is free to others; the reference holds weights as float32 where they
+    fit in the rest.
     """
     spec = _plain_spec(card, settings, cores, options)
     facts = card.facts
@@ -67,6 +68,8 @@ def plan_load(
     one = footprint_of(facts, replace(spec, slots=1, kv_bytes=1 << 62)).cache
     free = max(0, room - smallest)
     spec = replace(spec, kv_bytes=min(full, one + free // 2))
+    if kernel_class(spec.backend) != "numpy-1":
+        return LoadPlan(spec, footprint_of(facts, spec).total)
     held = _held_bytes(facts)
     left = room - footprint_of(facts, spec).total
     if held <= min(left, MAX_HELD_BYTES):
@@ -90,7 +93,7 @@ def _plain_spec(
         context=min(settings.context, trained) if trained else settings.context,
         slots=settings.slots,
         kv_bytes=_PLAIN_KV_BYTES,
-        threads=settings.threads or cores,
+        threads=threads_for(cores, settings.contribution, settings.threads),
         prefill_chunk=settings.prefill_chunk,
         prefill_ms=settings.prefill_ms,
         batch_prompts=settings.batch_prompts,

@@ -19,7 +19,7 @@ _PASSED = (
     "HOME",
     "LANG",
     "LD_LIBRARY_PATH",
-    "NUMBA_CACHE_DIR",
+    "LOCALAPPDATA",
     "PATH",
     "SYSTEMROOT",
     "TEMP",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from swarmnode.inference.stage.numpy_stage import NumpyStage, load_stage
+from swarmnode.inference.stage.choosing import REFERENCE, load_named_stage
 from swarmnode.inference.stage.seam import Batch, Slice, Stage, StepResult
 from swarmnode.models.gguf import GgufFile
 from swarmnode.values.layers import KvType, LayerRange, ResidualType
@@ -23,11 +24,17 @@ def load_chain(
     kv: KvType,
     residual: ResidualType | None,
     max_dequantised_bytes: int,
-) -> list[NumpyStage]:
-    """One stage a range. Each may hold float32 weights as far as the one budget goes."""
-    stages, left = [], max_dequantised_bytes
+    backend: str = REFERENCE,
+    cache: Path | None = None,
+) -> list[Stage]:
+    """One stage a range. The reference may hold float32 weights as far as the one budget goes. cache:
+    where compiled stages keep machine code."""
+    stages: list[Stage] = []
+    left = max_dequantised_bytes
     for layers in ranges:
-        stage = load_stage(gguf, layers=layers, kv=kv, residual=residual, max_dequantised_bytes=left)
+        stage = load_named_stage(
+            gguf, backend, layers=layers, kv=kv, residual=residual, dequantised_bytes=left, cache=cache
+        )
         left = max(left - stage.resident_bytes(), 0)
         stages.append(stage)
     return stages

@@ -89,6 +89,7 @@ class NumpyStage:
         blocks: BlockLimits | None = None,
     ) -> None:
         self.facts, self.layers, self.profile = facts, layers, profile
+        self._file = gguf.path.name
         self.embeds, self.has_head = layers.start == 0, layers.end == facts.layers
         self.progress = 0
         self._scratch = Scratch()
@@ -232,7 +233,7 @@ class NumpyStage:
 
     def _not_finite(self, fault: str) -> LocalFault:
         return LocalFault(
-            f"layers {self.layers}: {fault}",
+            f"{self._file}, layers {self.layers}: {fault}",
             code="not_finite",
             hint="The model file may be damaged: compare its checksum, or choose another file.",
         )

@@ -36,12 +36,24 @@ _COSINE = (
 )
 
 
+#: Positions worked out at a time: temporaries are a dozen times the size of the result.
+_CHUNK = 4096
+
+
 def rotation_table(speeds: Doubles, positions: int, factor: float) -> npt.NDArray[np.float32]:
     """float32 [positions, 2, pairs]: cosines, then sines, of position * speed, times `factor`.
 
     speeds: radians a position, float64 [pairs].
     """
-    angles = np.arange(positions, dtype=np.float64)[:, None] * speeds
+    table = np.empty((positions, 2, len(speeds)), np.float32)
+    for first in range(0, positions, _CHUNK):
+        last = min(first + _CHUNK, positions)
+        table[first:last] = _rotations(speeds, np.arange(first, last, dtype=np.float64), factor)
+    return table
+
+
+def _rotations(speeds: Doubles, positions: Doubles, factor: float) -> npt.NDArray[np.float32]:
+    angles = positions[:, None] * speeds
     quarter = np.rint(angles * _TWO_OVER_PI)
     rest = angles
     for part in _PARTS:

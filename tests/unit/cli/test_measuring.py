@@ -180,12 +180,12 @@ def test_a_failed_request_fails_the_command(node: FakeClient, capsys: pytest.Cap
 
 def test_offline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     engine = ModuleType("swarmnode.inference.offline_bench")
-    engine.run = lambda *given: {"given": given, "pp_tok_s": 1.5, "tg_tok_s": 2.5}  # type: ignore[attr-defined]
+    engine.run = lambda *given, backend: {"given": [*given, backend], "pp_tok_s": 1.5, "tg_tok_s": 2.5}  # type: ignore[attr-defined]
     monkeypatch.setitem(__import__("sys").modules, "swarmnode.inference.offline_bench", engine)
-    words = ("--offline", "m.gguf", "--prompt-tokens", "64", "--max-tokens", "8", "--threads", "2", "--json")
-    assert bench.run(arguments(*words)) == 0
+    words = ("--offline", "m.gguf", "--prompt-tokens", "64", "--max-tokens", "8", "--threads", "2")
+    assert bench.run(arguments(*words, "--backend", "numpy", "--json")) == 0
     assert json.loads(capsys.readouterr().out) == {
-        "given": ["m.gguf", 64, 8, 2],
+        "given": ["m.gguf", 64, 8, 2, "numpy"],
         "pp_tok_s": 1.5,
         "tg_tok_s": 2.5,
     }

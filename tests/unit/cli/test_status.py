@@ -31,7 +31,14 @@ STATUS = {
             "active_requests": 0,
             "idle_seconds": 61.2,
         },
-        {"id": "big", "state": "starting", "resident_bytes": 0, "active_requests": 2, "idle_seconds": 0.0},
+        {
+            "id": "big",
+            "state": "starting",
+            "resident_bytes": 0,
+            "active_requests": 2,
+            "idle_seconds": 0.0,
+            "loading": 0.417,
+        },
     ],
 }
 
@@ -67,7 +74,7 @@ def test_a_ready_node_for_people(node: CannedNode, capsys: pytest.CaptureFixture
         "",
         "  models",
         "    guide   default, loaded, 29 MB, idle for 1 min 1 s",
-        "    big     loading, 2 requests",
+        "    big     loading 42 %, 2 requests",
         "    next    available",
         "    broken  cannot be used: broken.gguf: is not a GGUF",
     ]

@@ -10,7 +10,11 @@ from swarmnode.inference.choice_run import ChoiceAnswer, room_for
 from swarmnode.inference.kept_sessions import common_length
 from swarmnode.inference.sampling.sampler import Sampled
 from swarmnode.inference.watchdog import resident_bytes
-from swarmnode.inference.worker import model_bytes
+from swarmnode.inference.worker import THREAD_BYTES, model_bytes
+from swarmnode.models.facts import read_facts
+from swarmnode.models.gguf import GgufFile
+from swarmnode.policy.memory import footprint_of
+from swarmnode.testing.random_model import RandomModel, write_random_model
 from swarmnode.values.errors import Refused
 from swarmnode.values.generation import ChoiceFinished, TextDelta, TokenLogprob
 from swarmnode.values.loading import LoadSpec
@@ -91,9 +95,20 @@ def test_room_and_shared_beginnings() -> None:
 def test_the_address_space_counts_every_part_of_a_split_file(tmp_path) -> None:
     for name, size in (("m-00001-of-00002.gguf", 10), ("m-00002-of-00002.gguf", 20), ("other.gguf", 1000)):
         (tmp_path / name).write_bytes(bytes(size))
-    assert model_bytes(LoadSpec("m", str(tmp_path / "m-00001-of-00002.gguf"), kv_bytes=5)) == 3 * 30 + 5
-    assert model_bytes(LoadSpec("m", str(tmp_path / "other.gguf"), kv_bytes=0, dequantised_bytes=7)) == 3007
-    assert model_bytes(LoadSpec("m", "", kv_bytes=1)) == 1
+    split, other = str(tmp_path / "m-00001-of-00002.gguf"), str(tmp_path / "other.gguf")
+    two = 2 * THREAD_BYTES
+    assert model_bytes(LoadSpec("m", split, kv_bytes=5, threads=2)) == 3 * 30 + 5 + two
+    assert model_bytes(LoadSpec("m", other, kv_bytes=0, dequantised_bytes=7, threads=2)) == 3007 + two
+    assert model_bytes(LoadSpec("m", "", kv_bytes=1, threads=2)) == 1 + two
+
+
+def test_weights_that_become_floats_have_room(tmp_path) -> None:
+    path = write_random_model(tmp_path / "m.gguf", RandomModel(weights="Q5_0"))
+    spec = LoadSpec("m", str(path), kv_bytes=0, threads=1)
+    with GgufFile(path) as gguf:
+        packed = footprint_of(read_facts(gguf), spec).weights
+    assert packed > 3 * path.stat().st_size
+    assert model_bytes(spec) == 3 * path.stat().st_size + packed + THREAD_BYTES
 
 
 def test_resident_memory_is_that_of_this_process() -> None:

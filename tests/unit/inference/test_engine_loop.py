@@ -139,6 +139,22 @@ class Bench:
         return found
 
 
+def test_a_factory_may_tell_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float | None] = []
+    loop = EngineLoop(lambda event: None)
+
+    def slowly(spec: LoadSpec, progress: Any) -> Engine:
+        for done, total in ((0, 0), (0, 40), (10, 40), (50, 40)):
+            progress(done, total)
+            seen.append(loop.loading)
+        return Engine(spec)
+
+    monkeypatch.setattr("swarmnode.inference.engine_loop.find", lambda path: slowly)
+    loop.load(LoadSpec("m", ""), HERE)
+    assert seen == [None, 0.0, 0.25, 1.0]
+    assert loop.loading is None, "it is loaded"
+
+
 def test_a_loaded_engine_says_what_it_is() -> None:
     bench = Bench()
     assert bench.posted == [words.EngineLoaded({"label": "m"})]

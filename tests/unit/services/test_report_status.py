@@ -32,7 +32,10 @@ class Core:
 
 class Pool:
     def loaded(self) -> tuple[LoadedModel, ...]:
-        return (LoadedModel("a", 42, "ready", 1, 1000, 1100, 0.0, "numpy-1", {"hits": 3}),)
+        return (
+            LoadedModel("a", 42, "ready", 1, 1000, 1100, 0.0, "numpy-1", {"hits": 3}),
+            LoadedModel("b", 43, "starting", 1, 500, 1100, 0.0, loading=0.25),
+        )
 
 
 def node(
@@ -66,6 +69,8 @@ def test_status_tells_the_facts_of_their_owners() -> None:
     assert told["unusable_models"] == {"b": "broken"}
     told_of_it = {"id": "a", "pid": 42, "prefix_cache": {"hits": 3}}
     assert told["loaded_models"][0] | told_of_it == told["loaded_models"][0]
+    assert "loading" not in told["loaded_models"][0]
+    assert told["loaded_models"][1]["loading"] == 0.25
 
 
 def test_a_node_without_models_has_no_default() -> None:

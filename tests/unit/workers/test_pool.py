@@ -172,11 +172,15 @@ def test_a_model_is_loaded_when_it_is_asked_for() -> None:
         "a.b:c",
         5,
         99,
-        3,
+        2,  # half of three cores, by the contribution
     )
     assert worker.spec.options == {"say": "m"}
     assert worker.running == [] and bench.pool.loaded()[0].state == "starting"
+    assert bench.pool.loaded()[0].loading is None
+    worker.stats = {"resident_bytes": 5, "loading": 0.25}
+    assert bench.pool.loaded()[0].loading == 0.25
     worker.ready()
+    assert bench.pool.loaded()[0].loading is None
     worker.stats = {"resident_bytes": 5, "prefix_cache": {"hits": 2}}
     (running,) = worker.running
     running.answer("a")

@@ -32,9 +32,12 @@ export function explainWait(api, model, show, now = () => performance.now()) {
 }
 
 function reason(status, model, waited) {
-  const state = status?.loaded_models?.find(({ id }) => id === model)?.state;
+  const { state, loading } = status?.loaded_models?.find(({ id }) => id === model) ?? {};
   const seconds = number(waited / 1000);
-  if (state === "starting") return { kind: "loading", text: t("wait.loading", { model, seconds }) };
+  if (state === "starting") {
+    if (!loading) return { kind: "loading", text: t("wait.loading", { model, seconds }) };
+    return { kind: "loading", text: t("wait.loading_part", { model, percent: number(100 * loading), seconds }) };
+  }
   const queued = status?.queued_requests ?? 0;
   if (queued) return { kind: "queued", text: counted("wait.queued", queued) };
   if (state === "ready" && waited >= READING_MS) return { kind: "reading", text: t("wait.reading", { seconds }) };
