@@ -15,7 +15,7 @@ from swarmnode.testing.node_process import NodeProcess
 
 REQUESTS = 50
 PATH = "/v1/completions"
-WORDS = "the node a model page key stop start swarm layer prompt file what how where is".split()
+WORDS = ("the", "node", "a", "model", "page", "key", "stop", "start", "swarm", "layer", "prompt", "file")
 IDLE_SECONDS = 20
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc")
