@@ -17,7 +17,7 @@ from functools import partial
 
 from llvmlite import ir
 
-from swarmnode.inference.kernels.code import F32, F32V, I8, I16, I32, I64, LANES, I32V, Code, Val, Var, vector
+from swarmnode.inference.kernels.code import F32, F32V, I8, I16, I32, I32V, I64, LANES, Code, Val, Var, vector
 from swarmnode.inference.kernels.floats import exp, load_half, narrow_half, tanh, widen_half
 from swarmnode.inference.kernels.jit import Build
 from swarmnode.inference.kernels.targets import Target
@@ -129,7 +129,8 @@ def _store_parts(
         with code.range(begin, end) as index:
             size = code.abs(code.load(F32, source + index * 4))
             # What is no number stays in the peak, so that it is found.
-            peak.set(code.select(size <= peak.get(), peak.get(), size))
+            larger = code.select(peak.get().eq(peak.get()), size, peak.get())
+            peak.set(code.select(size <= peak.get(), peak.get(), larger))
         exact = peak.get() * (1.0 / 127.0)
         bits = narrow_half(code, target, code.splat(exact, 1))
         factor = widen_half(code, target, bits).lane(0)
@@ -208,9 +209,7 @@ class _Work:
         with code.range(0, self.group * self.layout.padded_dim, LANES) as index:
             code.store(code.const(F32V, 0.0), self._sums + index * 4)
 
-    def block(
-        self, query: Val, key: Val, value: Val, next_key: Val, earliest: Val, latest: Val
-    ) -> None:
+    def block(self, query: Val, key: Val, value: Val, next_key: Val, earliest: Val, latest: Val) -> None:
         """Take in 64 positions; earliest and latest are the first and last seen, counted from the block's
         first. What is needed next is asked for of memory while the work goes on."""
         heads = min(self.group, max(1, self._room // _GROUPS)) if self._room >= _GROUPS else 1
@@ -308,6 +307,7 @@ class _Work:
         for group in range(_GROUPS):
             at = 4 * (head * BLOCK + group * LANES)
             score = code.load(F32V, self._weights, at) * self._scale
+            score = code.fma(score, 0.0, score)  # an infinite one is a fault: no number, so that it shows
             if self._cap is not None:
                 score = tanh(code, score / self._cap) * self._cap
             code.store(score, self._weights, at)
@@ -345,9 +345,7 @@ class _Work:
             at = 4 * (head * self.layout.padded_dim + column)
             code.store(code.load(F32V, self._sums, at) * spread, self._sums, at)
 
-    def _collect(
-        self, value: Val, ahead: Val | None, heads: range, columns: range, end: Val
-    ) -> None:
+    def _collect(self, value: Val, ahead: Val | None, heads: range, columns: range, end: Val) -> None:
         """sums[head] += weights[head][position] * value[position], in the order of positions."""
         code, layout = self.code, self.layout
         item, dim = _ITEM[layout.kv], layout.padded_dim

@@ -190,9 +190,7 @@ def _shifted(value: Val, left: int) -> Val:
     return (words << left if left >= 0 else words >> -left).bits(I8V)
 
 
-def _tile_q6(
-    code: Code, target: Target, weights: _Weights, inputs: list[Val], outputs: list[Val]
-) -> None:
+def _tile_q6(code: Code, target: Target, weights: _Weights, inputs: list[Val], outputs: list[Val]) -> None:
     """sum over superblocks of scale * d * sum_j s_j ((q . x)_j - 32 sum(x)_j), j over 16 sub-blocks."""
     sums = _accumulators(code, len(inputs))
     with code.range(0, weights.blocks) as block:
@@ -232,9 +230,7 @@ def _tile_q6(
     _store(code, sums, outputs)
 
 
-def _tile_q8(
-    code: Code, target: Target, weights: _Weights, inputs: list[Val], outputs: list[Val]
-) -> None:
+def _tile_q8(code: Code, target: Target, weights: _Weights, inputs: list[Val], outputs: list[Val]) -> None:
     """sum over blocks of 32 of scale * d * (q . x)."""
     sums = _accumulators(code, len(inputs))
     with code.range(0, weights.blocks) as block:
@@ -254,9 +250,7 @@ def _tile_q8(
     _store(code, sums, outputs)
 
 
-def _tile_q4_0(
-    code: Code, target: Target, weights: _Weights, inputs: list[Val], outputs: list[Val]
-) -> None:
+def _tile_q4_0(code: Code, target: Target, weights: _Weights, inputs: list[Val], outputs: list[Val]) -> None:
     """sum over blocks of 32 of scale * d * ((q . x) - 8 sum(x))."""
     sums = _accumulators(code, len(inputs))
     with code.range(0, weights.blocks) as block:
