@@ -46,8 +46,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Check; 0 when every answer was identical, else 1. Raises `Refused` for what cannot be run."""
+    from swarmnode.observability.logs import set_up_logs
+    from swarmnode.values.settings import LogSettings
     from swarmnode.workers.split_check import SplitCheck, When, scenarios
 
+    set_up_logs(
+        LogSettings(), twisted=False
+    )  # what workers say goes to standard error, as all but the result
     if not 1 <= args.max_tokens <= MAX_TOKENS:
         raise Refused(f"--max-tokens goes from 1 to {MAX_TOKENS}", code="bad_argument")
     path = Path(args.model) if args.model else guide_model()
@@ -57,7 +62,7 @@ def run(args: Namespace) -> int:
     check = SplitCheck(reactor, spec, ranges, prompt, args.max_tokens, say)
     outcomes = _in_reactor(reactor, lambda: check.run(scenarios(args.seed, kills, len(ranges))))
     ok = all(outcome.passed for outcome in outcomes)
-    _report(args, path, ranges, outcomes, ok)
+    _report(args, path, ranges, check.profile, outcomes, ok)
     return 0 if ok else 1
 
 
@@ -129,7 +134,12 @@ def _in_reactor(reactor: Any, work: Any) -> Any:
 
 
 def _report(
-    args: Namespace, path: Path, ranges: tuple[LayerRange, ...], outcomes: list[Outcome], ok: bool
+    args: Namespace,
+    path: Path,
+    ranges: tuple[LayerRange, ...],
+    profile: str,
+    outcomes: list[Outcome],
+    ok: bool,
 ) -> None:
     if not args.json:
         say(f"\n{outcomes[0].expected.strip()}\n")
@@ -147,4 +157,13 @@ def _report(
     ]
     texts = {o.scenario.name: o.expected for o in outcomes if o.scenario.killed is None}
     split = ",".join(map(str, ranges))
-    print_json({"ok": ok, "model": str(path), "split": split, "scenarios": rows, "texts": texts})
+    print_json(
+        {
+            "ok": ok,
+            "model": str(path),
+            "split": split,
+            "profile": profile,
+            "scenarios": rows,
+            "texts": texts,
+        }
+    )

@@ -53,10 +53,18 @@ _HANG_SECONDS = 3600.0
 Emit = Callable[[GenerationEvent], None]
 
 
-def make_engine(spec: LoadSpec) -> ScriptedEngine:
+#: Parts of a load that takes its time: so often is told how far it is.
+LOAD_PARTS = 20
+
+
+def make_engine(
+    spec: LoadSpec, progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> ScriptedEngine:
     """The back end's factory."""
     options = spec.options
-    time.sleep(float(options.get("load_seconds", 0)))
+    for part in range(LOAD_PARTS):
+        progress(part, LOAD_PARTS)
+        time.sleep(float(options.get("load_seconds", 0)) / LOAD_PARTS)
     if options.get("fault", {}).get("kind") == "load":
         raise LocalFault("The scripted back end was told not to load", code="scripted_fault")
     return ScriptedEngine(options)

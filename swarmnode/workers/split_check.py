@@ -122,6 +122,11 @@ class SplitCheck:
         self._all: list[WorkerProcess] = []
         self._description: dict[str, Any] = {}
 
+    @property
+    def profile(self) -> str:
+        """The numerics profile of the whole model's worker, once it was loaded."""
+        return str(self._description.get("profile", ""))
+
     @inlineCallbacks
     def run(self, wanted: Sequence[Scenario]) -> Generator[Deferred[Any], Any, list[Outcome]]:
         """The outcomes, in order. All workers are gone when it fires, also when it fails."""

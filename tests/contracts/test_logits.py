@@ -156,17 +156,23 @@ def spelled(tokens: list[str], ids: list[int]) -> str:
 
 
 @pytest.mark.shared
-def test_one_line_of_json(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("backend", "profile"),
+    [([], "cpu-1:"), (["--backend", "cpu"], "cpu-1:"), (["--backend", "numpy"], "numpy-1/")],
+)
+def test_one_line_of_json(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], backend: list[str], profile: str
+) -> None:
     model = shared / "data/tiny-models/Qwen3.f32.gguf"
     out = tmp_path / "o.npy"
     words = ["--ids", "5,6,7", "--out", str(out), "--split", "0,1-9", "--json"]
-    assert main(["logits", "--model", str(model), *words]) == 0
+    assert main(["logits", "--model", str(model), *words, *backend]) == 0
     line = capsys.readouterr().out
     report = json.loads(line)
     assert line.count("\n") == 1
     assert report["shape"] == [3, 512]
     assert report["layers"] == ["0-0", "1-1"]
-    assert report["profile"].startswith("numpy-1/")
+    assert report["profile"].startswith(profile)
     assert ":kv=f32:" in report["profile"]
 
 

@@ -51,6 +51,7 @@ def check(done: subprocess.CompletedProcess[str], stages: int) -> dict:
 def test_two_stages_survive_every_kill() -> None:
     said = check(split("--model", str(STORIES), "--kill", "both", "--json"), 2)
     assert said["split"] == "0-1,2-4"
+    assert said["profile"].startswith("cpu-1:")
     assert said["texts"]["greedy"] != said["texts"]["seeded"]
 
 
@@ -60,6 +61,12 @@ def test_three_stages_cut_by_hand_survive_every_kill() -> None:
         "--model", str(STORIES), "--split", "0-0,1-3,4-99", "--kill", "both", "--seed", "3", "--json"
     )
     assert check(done, 3)["split"] == "0-0,1-3,4-4"
+
+
+@needs_stories
+def test_the_reference_survives_too() -> None:
+    said = check(split("--model", str(STORIES), "--backend", "numpy", "--kill", "both", "--json"), 2)
+    assert said["profile"].startswith("numpy-1/")
 
 
 #: A first stage that has lost a layer: what comes out of it is wrong.

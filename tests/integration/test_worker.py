@@ -40,7 +40,7 @@ from swarmnode.workers.process import WorkerProcess
 
 SHARED = Path(os.environ.get("SWARMNODE_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 STORIES = SHARED / "data/stories260K/stories260K.f32.gguf"
-SCRIPTED, NUMPY = "swarmnode.inference.scripted:make_engine", "swarmnode.inference.serving:make_engine"
+SCRIPTED, REAL = "swarmnode.inference.scripted:make_engine", "swarmnode.inference.serving:make_engine"
 GREEDY = Sampling(temperature=0.0)
 
 needs_stories = pytest.mark.skipif(not STORIES.is_file(), reason=f"{STORIES} is not there")
@@ -131,7 +131,7 @@ class WorkerCase(TestCase):
     ) -> WorkerProcess:
         worker = WorkerProcess(reactor, "m", self.lost.append, way=way)
         self.workers.append(worker)
-        factory = NUMPY if "path" in spec else SCRIPTED
+        factory = REAL if "path" in spec else SCRIPTED
         await worker.load(LoadSpec("m", **{"path": "", "options": options or {}, **spec}), factory)
         return worker
 
@@ -139,7 +139,7 @@ class WorkerCase(TestCase):
         pool = WorkerPool(
             reactor,
             WorkerSettings(**settings),
-            {"scripted": SCRIPTED, "numpy": NUMPY},
+            {"scripted": SCRIPTED, "cpu": REAL, "numpy": REAL},
             machine=machine_facts,
             options=lambda card: options or {},
         )
@@ -304,6 +304,17 @@ class TestCrashes(WorkerCase):
         ours = [name for name in set(os.listdir(tempfile.gettempdir())) - temporary if "swarm" in name]
         assert ours == []
 
+    async def test_a_load_tells_how_far_it_is_and_can_be_stopped(self) -> None:
+        pool = self.pool({"load_seconds": 60.0})
+        reader = Reader()
+        pool.generate(card(), request(), reader)
+        await until(lambda: (pool.loaded()[0].loading or 0) > 0)
+        (loading,) = pool.loaded()
+        assert loading.state == "starting" and loading.loading < 0.5
+        await pool.unload("m")
+        assert gone(loading.pid) and pool.loaded() == ()
+        assert (await reader.done).error.code == "worker_stopped"
+
     async def test_memory_comes_back_and_idle_models_go(self) -> None:
         pool = self.pool({"say": "a"}, idle_unload_seconds=1)
         reader = Reader()
@@ -316,13 +327,14 @@ class TestCrashes(WorkerCase):
 @needs_stories
 class TestRealModel(WorkerCase):
     async def test_the_published_greedy_text(self) -> None:
-        worker = await self.worker(path=str(STORIES), dequantised_bytes=1 << 30)
-        reader = Reader()
-        worker.generate(request("", sampling=GREEDY, max_tokens=200), reader)
-        finished = await reader.done
-        wanted = (STORIES.parent / "greedy200.txt").read_text()
-        assert "".join(reader.texts).lstrip(" ") == wanted.lstrip(" ")
-        assert finished.usage.completion_tokens == 200 and finished.usage.prompt_tokens == 1
+        for backend in ("cpu", "numpy"):
+            worker = await self.worker(path=str(STORIES), backend=backend, dequantised_bytes=1 << 30)
+            reader = Reader()
+            worker.generate(request("", sampling=GREEDY, max_tokens=200), reader)
+            finished = await reader.done
+            wanted = (STORIES.parent / "greedy200.txt").read_text()
+            assert "".join(reader.texts).lstrip(" ") == wanted.lstrip(" ")
+            assert finished.usage.completion_tokens == 200 and finished.usage.prompt_tokens == 1
 
     async def test_many_at_once_say_what_each_says_alone(self) -> None:
         worker = await self.worker(path=str(STORIES), dequantised_bytes=1 << 30, slots=3)
@@ -381,12 +393,33 @@ class TestRealModel(WorkerCase):
         assert (await reader.done).error.code == "partial_model"
 
     async def test_an_answer_reports_seed_profile_and_times(self) -> None:
-        worker = await self.worker(path=str(STORIES))
+        for backend, kv, profile in (
+            ("cpu", "f16", "cpu-1:kv=f16"),
+            ("cpu", "f32", "cpu-1:kv=f32"),
+            ("cpu", "q8_0", "cpu-1:kv=q8_0"),
+            ("numpy", "f16", "numpy-1/"),
+        ):
+            worker = await self.worker(path=str(STORIES), backend=backend, kv=kv)
+            reader = Reader()
+            worker.generate(request("Once", max_tokens=5, n=2, logprobs=3), reader)
+            finished = await reader.done
+            started = reader.events[0]
+            assert isinstance(started, Started) and started.seed > 0 and started.profile.startswith(profile)
+            assert finished.usage.completion_tokens == 10 and finished.timings.decode_ms > 0
+            probabilities = [p for e in reader.events if isinstance(e, TextDelta) for p in e.logprobs]
+            assert len(probabilities) == 10 and all(len(p.top) == 3 for p in probabilities)
+
+    async def test_a_type_of_keys_and_values_that_the_reference_lacks_is_named(self) -> None:
+        with pytest.raises(SwarmnodeError, match="q8_0"):
+            await self.worker(path=str(STORIES), backend="numpy", kv="q8_0")
+
+    async def test_unloading_ends_the_process_that_held_the_memory(self) -> None:
+        pool = self.pool()
+        stories = card("stories", "cpu", str(STORIES))
         reader = Reader()
-        worker.generate(request("Once", max_tokens=5, n=2, logprobs=3), reader)
-        finished = await reader.done
-        started = reader.events[0]
-        assert isinstance(started, Started) and started.seed > 0 and started.profile.startswith("numpy-1/")
-        assert finished.usage.completion_tokens == 10 and finished.timings.decode_ms > 0
-        probabilities = [p for e in reader.events if isinstance(e, TextDelta) for p in e.logprobs]
-        assert len(probabilities) == 10 and all(len(p.top) == 3 for p in probabilities)
+        pool.generate(stories, request("Once", max_tokens=2), reader)
+        assert isinstance(await reader.done, Finished)
+        (loaded,) = pool.loaded()
+        assert loaded.profile.startswith("cpu-1:") and not gone(loaded.pid)
+        assert await pool.unload("stories")
+        assert gone(loaded.pid) and pool.loaded() == ()
