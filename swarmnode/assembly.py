@@ -156,6 +156,7 @@ def build(
         # In privacy mode nothing of a request is written to the disk, not even its figures.
         [tally, metrics, RequestLog(), *(() if settings.serving.privacy_mode else history)],
         diag,
+        reactor.callLater,
     )
     address = f"http://{LISTEN_ANYWHERE.get(port.address, port.address)}:{port.port}"
 

@@ -29,6 +29,7 @@ BY_CODE: dict[str, tuple[int, str]] = {
     "rate_limit_exceeded": (429, "rate_limit_error"),
     "internal_error": (500, _SERVER),
     "worker_lost": (500, _SERVER),
+    "deadline_exceeded": (504, "timeout_error"),
     "not_built_yet": (501, "not_implemented_error"),
     "queue_full": (503, _BUSY),
     "stopping": (503, _BUSY),

@@ -73,6 +73,7 @@ def _request(
         n=fields.get("n", 1),
         logprobs=logprobs,
         session_id=fields.get("session_id"),
+        timeout_seconds=fields.get("timeout"),
     )
 
 

@@ -1,8 +1,8 @@
 """The fields of the OpenAI dialects: one table each, from which `docs/reference/openai-fields.md` is made.
 
 Source of names, ranges and defaults: OpenAI's API document (CreateChatCompletionRequest,
-CreateCompletionRequest); `top_k`, `min_p`, `typical_p`, `repetition_penalty`, `session_id` and
-`lora_adapter` are additions that users of such nodes know.
+CreateCompletionRequest); `top_k`, `min_p`, `typical_p`, `repetition_penalty`, `session_id`,
+`timeout` and `lora_adapter` are additions that users of such nodes know.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ MAX_USER_CHARS = 4096
 MAX_COMPLETION_LOGPROBS = 5
 MAX_TOP_K = 1 << 20
 MAX_REPETITION_PENALTY = 10.0
+MAX_TIMEOUT_SECONDS = 86_400
 INT64 = 1 << 63
 SEEDS = 1 << 64
 
@@ -93,6 +94,13 @@ _ALIKE: tuple[Field, ...] = (
         _session,
         "string of 1 to 256 characters",
         "keep the work on this text for the next request",
+    ),
+    done(
+        "timeout",
+        number(0, MAX_TIMEOUT_SECONDS, above=True),
+        "seconds, above 0, up to 86400",
+        "give up with an error (504) when the answer is not complete by then, waiting included; of several "
+        "prompts each has its own; default none",
     ),
     accepted("user", text(MAX_USER_CHARS), "string up to 4096 characters"),
     default_only("lora_adapter", ""),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from swarmnode.inference.choice_run import ChoiceAnswer
 from swarmnode.inference.sampling.sampler import Sampler
+from swarmnode.values.deadlines import deadline_exceeded
 from swarmnode.values.errors import LocalFault, Refused, SwarmnodeError, Unavailable
 from swarmnode.values.generation import GenerationEvent, GenerationRequest, Timings, Usage
 
@@ -49,13 +50,7 @@ class Request:
     def late(self, now: float) -> Unavailable:
         """The error of a request whose deadline has passed."""
         waited = (self.admitted if self.admitted is not None else now) - self.submitted
-        return Unavailable(
-            f"The request was not done within {now - self.submitted:.1f} s, of which it waited "
-            f"{waited:.1f} s for its turn",
-            code="deadline_exceeded",
-            hint="Allow more time, ask for fewer tokens, or try again when less is going on.",
-            param="timeout",
-        )
+        return deadline_exceeded(now - self.submitted, waited)
 
 
 @dataclass(slots=True, eq=False)

@@ -20,6 +20,7 @@ from swarmnode.policy.admission import Load, admit
 from swarmnode.policy.naming import resolve
 from swarmnode.services.request_record import RequestRecord, RequestSummary
 from swarmnode.values.cards import ModelCard
+from swarmnode.values.deadlines import deadline_exceeded
 from swarmnode.values.errors import LocalFault, SwarmnodeError, Unavailable
 from swarmnode.values.generation import Failed, Finished, GenerationEvent, GenerationRequest, Started
 from swarmnode.values.settings import ServingSettings
@@ -36,7 +37,8 @@ class Observer(Protocol):
 @implementer(IResponseCore)
 class ResponseCore:
     """generators: in order of preference. now: monotonic seconds. trace(kind, **fields): told of each
-    step of each request, for the `DIAG:` lines of a verbose log."""
+    step of each request, for the `DIAG:` lines of a verbose log. call_later: as of `IReactorTime`, to end
+    requests whose time is over wherever they are; None: only what runs them does."""
 
     def __init__(
         self,
@@ -45,12 +47,14 @@ class ResponseCore:
         now: Callable[[], float],
         observers: Sequence[Observer] = (),
         trace: Callable[..., None] = lambda kind, **fields: None,
+        call_later: Callable[[float, Callable[[], None]], Any] | None = None,
     ) -> None:
         self._generators = tuple(generators)
         self._settings = settings
         self._now = now
         self._observers = tuple(observers)
         self.trace = trace
+        self._call_later = call_later
         self._running: set[_Flight] = set()
         self._waiting: OrderedDict[_Flight, None] = OrderedDict()
         self._closed = False
@@ -72,6 +76,8 @@ class ResponseCore:
         if self._closed:
             flight.fail(_stopping())
             return flight
+        if self._call_later and request.timeout_seconds is not None:
+            flight.timer = self._call_later(request.timeout_seconds, flight.is_late)
         limits = self._settings
         decision = admit(
             Load(len(self._running), len(self._waiting), limits.max_concurrent_requests, limits.max_queue)
@@ -143,12 +149,19 @@ class _Flight:
         self.request = request
         self.generator: Any = None
         self.card: ModelCard | None = None
+        self.timer: Any = None
+        self._submitted = now
+        self._begun: float | None = None
         self._sink = sink
         self._steering = Steering()
         self._record = RequestRecord(request, now)
         self._over = False
 
     def start(self, now: float) -> None:
+        self._begun = now
+        if self.request.timeout_seconds is not None:
+            left = self._submitted + self.request.timeout_seconds - now
+            self.request = replace(self.request, timeout_seconds=max(0.0, left))
         self._record.started(now, self.request.model)
         self.core.trace(
             "dispatch", request_id=self.request.request_id, model=self.request.model, n=self.request.n
@@ -200,9 +213,19 @@ class _Flight:
             self._steering.cancel()
         self.fail(error)
 
+    def is_late(self) -> None:
+        """Its time is over."""
+        self.timer = None
+        now = self.core._now()
+        begun = now if self._begun is None else self._begun
+        self.abort(deadline_exceeded(now - self._submitted, begun - self._submitted))
+
     def _end(self) -> None:
         if not self._over:
             self._over = True
+            if self.timer is not None:
+                self.timer.cancel()
+                self.timer = None
             summary = self._record.summary(self.core._now())
             self.core.trace(
                 "done", request_id=summary.request_id, outcome=summary.outcome, tokens=summary.tokens

@@ -142,6 +142,24 @@ def test_a_prompt_longer_than_the_context_names_both_numbers(node: NodeProcess) 
     assert len(numbers) >= 2
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_takes_too_long_is_a_504(node: NodeProcess, stream: bool) -> None:
+    question = {"model": GUIDE, "messages": [{"role": "user", "content": "Hello"}], "timeout": 1e-6}
+    status, answer, _ = node.request("POST", "/v1/chat/completions", question | {"stream": stream})
+    assert (status, answer["error"]["code"], answer["error"]["param"]) == (
+        504,
+        "deadline_exceeded",
+        "timeout",
+    )
+
+
+def test_a_stream_that_takes_too_long_ends_with_an_error(node: NodeProcess) -> None:
+    words = {"model": "steady", "messages": [{"role": "user", "content": "word " * 200}], "timeout": 1.5}
+    chunks = list(node.stream("/v1/chat/completions", words | {"stream": True}))
+    assert chunks[0]["choices"] and chunks[-1]["error"]["code"] == "deadline_exceeded"
+    assert node.request("GET", "/v1/status")[1]["active_requests"] == 0
+
+
 def test_metrics_count_the_requests(node: NodeProcess) -> None:
     ask(node, "echo", "count me")
     status, text, headers = node.request("GET", "/metrics", key=None)

@@ -185,6 +185,15 @@ def test_a_negative_seed_stands_for_its_bits() -> None:
     assert chat(seed=-1).sampling.seed == (1 << 64) - 1
 
 
+def test_timeout() -> None:
+    assert chat().timeout_seconds is None
+    assert chat(timeout=0.5).timeout_seconds == 0.5
+    assert complete(timeout=86_400).timeout_seconds == 86_400
+    refused("timeout", "invalid_value", timeout=0)
+    refused("timeout", "invalid_value", timeout=86_401)
+    refused("timeout", "invalid_type", timeout="5")
+
+
 def test_stop() -> None:
     assert chat(stop="END").stop == ("END",)
     assert chat(stop=[]).stop == ()

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock as TwistedClock
 
 from swarmnode.services.request_record import RequestSummary
 from swarmnode.services.serve_chat import ResponseCore
@@ -276,3 +277,67 @@ def test_each_step_of_a_request_is_traced(generator: Generator, clock: Clock) ->
     core.submit(ask(), Sink())
     generator.runs[0].answer()
     assert seen == ["dispatch", "queued", "execute", "done", "dispatch"]
+
+
+class TestTimeouts:
+    """One place; `core` on a clock of Twisted's."""
+
+    @pytest.fixture
+    def time(self) -> TwistedClock:
+        return TwistedClock()
+
+    @pytest.fixture
+    def core(self, generator: Generator, watcher: Watcher, time: TwistedClock) -> ResponseCore:
+        settings = ServingSettings(max_concurrent_requests=1, max_queue=2)
+        return ResponseCore([generator], settings, time.seconds, [watcher], call_later=time.callLater)
+
+    def test_what_runs_too_long_is_ended(
+        self, core: ResponseCore, generator: Generator, watcher: Watcher, time: TwistedClock
+    ) -> None:
+        sink = Sink()
+        core.submit(replace(ask(), timeout_seconds=5.0), sink)
+        time.advance(4.9)
+        assert not sink.events
+        time.advance(0.1)
+        assert (sink.error.code, sink.error.param) == ("deadline_exceeded", "timeout")
+        assert "within 5.0 s" in sink.error.message and "waited 0.0 s" in sink.error.message
+        assert generator.runs[0].calls == ["cancel"] and core.active == 0
+        assert [summary.outcome for summary in watcher.summaries] == ["error"]
+
+    def test_what_waits_too_long_is_ended_without_running(
+        self, core: ResponseCore, generator: Generator, time: TwistedClock
+    ) -> None:
+        sink = Sink()
+        core.submit(ask(), Sink())
+        core.submit(replace(ask(), timeout_seconds=2.0), sink)
+        time.advance(2.0)
+        assert sink.error.code == "deadline_exceeded" and "waited 2.0 s" in sink.error.message
+        assert len(generator.runs) == 1 and core.waiting == 0 and core.active == 1
+
+    def test_who_runs_it_is_told_what_is_left(
+        self, core: ResponseCore, generator: Generator, time: TwistedClock
+    ) -> None:
+        core.submit(ask(), Sink())
+        core.submit(replace(ask(), timeout_seconds=3.0), Sink())
+        time.advance(1.0)
+        generator.runs[0].answer()
+        assert [run.request.timeout_seconds for run in generator.runs] == [None, 2.0]
+
+    @pytest.mark.parametrize("end", ["answer", "cancel", "unknown model", "full"])
+    def test_no_timer_is_left(
+        self, core: ResponseCore, generator: Generator, time: TwistedClock, end: str
+    ) -> None:
+        sink = Sink()
+        if end == "full":
+            for _ in range(3):
+                core.submit(ask(), Sink())
+        model = "nosuch" if end == "unknown model" else "auto"
+        generation = core.submit(replace(ask(model), timeout_seconds=3.0), sink)
+        if end == "answer":
+            generator.runs[0].answer()
+        elif end == "cancel":
+            generation.cancel()
+        count = len(sink.events)
+        assert time.getDelayedCalls() == []
+        time.advance(10)
+        assert len(sink.events) == count
