@@ -21,6 +21,7 @@ _PASSED = (
     "LD_LIBRARY_PATH",
     "LOCALAPPDATA",
     "PATH",
+    "SWARMNODE_CPU_TARGET",
     "SYSTEMROOT",
     "TEMP",
     "TMP",
