@@ -34,6 +34,7 @@ from swarmnode.network.signals import heed_no_more, heed_once
 from swarmnode.observability.logs import diag, flush_logs, hide, set_up_logs
 from swarmnode.observability.machine import MachineFacts, machine_facts
 from swarmnode.observability.metrics import Metrics
+from swarmnode.observability.model_metrics import ModelMetrics
 from swarmnode.observability.request_log import RequestLog
 from swarmnode.plugins import Discovery, discover, load
 from swarmnode.services.keep_catalog import ModelCatalog
@@ -146,6 +147,7 @@ def build(
         options=lambda card: SCRIPTS.get(card.label, {"echo": True}) if card.backend == "scripted" else {},
         noticed=metrics.worker_noticed,
     )
+    metrics.registry.register(ModelMetrics(pool.loaded))
 
     tally = RequestTally()
     history = [RequestHistory(database.run, add_request, time.time, log)]

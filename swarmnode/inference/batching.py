@@ -96,6 +96,17 @@ class BatchEngine:
         """See `PrefixSharing.counts`."""
         return self._sharing.counts()
 
+    def load_counts(self) -> dict[str, int]:
+        """What there is to do now, and the room reserved for it: requests that run (one of their choices at
+        least) and wait, conversations kept for their next turn, bytes reserved for keys and values."""
+        running = sum(owner.admitted is not None for owner in self._requests.values())
+        return {
+            "running": running,
+            "waiting": len(self._requests) - running,
+            "kept_sessions": len(self._kept),
+            "kv_reserved_bytes": self._stage.reserved_bytes(),
+        }
+
     # Requests.
 
     def submit(self, request: GenerationRequest, emit: Emit) -> int:

@@ -41,6 +41,8 @@ class EngineLoop:
         self._steps = 0
         #: What became of the engine's shared prompts by the last step; any thread may read it.
         self.prefix_cache: dict[str, int] = {}
+        #: What the engine had to do at its last step; any thread may read it.
+        self.load_now: dict[str, int] = {}
         self._loading: tuple[int, int] | None = None
 
     @property
@@ -90,6 +92,8 @@ class EngineLoop:
             self._steps += bool(self._emitted or self._busy)
             if count := getattr(self._engine, "prefix_counts", None):
                 self.prefix_cache = count()
+            if count := getattr(self._engine, "load_counts", None):
+                self.load_now = count()
             self._flush()
 
     def _flush(self) -> None:

@@ -29,6 +29,9 @@ class KeptSessions:
         self._stage, self._limit, self._seconds = stage, limit, seconds
         self._kept: OrderedDict[str, Kept] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def take(self, name: str, prompt: Sequence[int]) -> tuple[int, int] | None:
         """The session of that name, cut back to what it shares with the prompt: (stage session, tokens
         that need not be computed again). The last token of a prompt always is. None if there is none."""

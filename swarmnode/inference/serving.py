@@ -116,6 +116,10 @@ class ServedModel:
         """What became of shared prompts so far (`PrefixSharing.counts`); nothing where none are."""
         return self._engine.prefix_counts() if self._engine else {}
 
+    def load_counts(self) -> dict[str, int]:
+        """What there is to do now (`BatchEngine.load_counts`); nothing where no requests are answered."""
+        return self._engine.load_counts() if self._engine else {}
+
     # Text, on the text thread.
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:

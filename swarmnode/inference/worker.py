@@ -107,6 +107,8 @@ class WorkerProgram:
             values["loading"] = round(part, 3)
         if counts := self._engine.prefix_cache:
             values["prefix_cache"] = counts
+        if counts := self._engine.load_now:
+            values["load"] = counts
         if values != self._measured:
             self._measured = values
             self._link.post(Measured(values))

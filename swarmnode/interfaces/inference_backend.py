@@ -23,7 +23,8 @@ class IEngine(Interface):
         """A JSON-able dict for the node: `profile`, `context_length`, `layers`, `resident_bytes`.
 
         An engine that keeps prompts may also have a method `prefix_counts()`, called after each step:
-        counters by name (`hits`, `misses`, `bytes` ...), which the node's status shows."""
+        counters by name (`hits`, `misses`, `bytes` ...), which the node's status shows. So may one that
+        queues requests have `load_counts()`: `running`, `waiting`, `kv_reserved_bytes` ... of now."""
 
     def submit(request, emit):
         """Take a `GenerationRequest`; return a slot id (int). `emit(event)` is called from `step`.

@@ -103,6 +103,9 @@ class Metrics:
         )
         self._active = self._gauge("requests_active", "Inference requests that run now")
         self._queued = self._gauge("requests_queued", "Inference requests that wait now")
+        self._model_tokens = self._counter(
+            "model_tokens", "Tokens read (prompt, cached) and written, by model", "model", "kind"
+        )
         self._http = self._counter("http_requests", "HTTP requests by route and status", "route", "code")
 
     def _make_worker_metrics(self) -> None:
@@ -119,9 +122,16 @@ class Metrics:
         _observe(self._first_token, summary.ttft_ms)
         if summary.tok_per_sec:
             _observe(self._per_token, 1000 / summary.tok_per_sec)
-        self._tokens.labels("prompt").inc(summary.prompt_tokens or 0)
-        self._tokens.labels("cached").inc(summary.cached_tokens or 0)
-        self._tokens.labels("completion").inc(summary.tokens or 0)
+        model = self._bounded("model", summary.model)
+        counts = {
+            "prompt": summary.prompt_tokens,
+            "cached": summary.cached_tokens,
+            "completion": summary.tokens,
+        }
+        for kind, count in counts.items():
+            self._tokens.labels(kind).inc(count or 0)
+            if count:
+                self._model_tokens.labels(model, kind).inc(count)
 
     def requests_changed(self, running: int, waiting: int) -> None:
         """How many requests run and wait now."""

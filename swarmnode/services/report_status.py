@@ -149,4 +149,5 @@ def _loaded(model: Any) -> dict[str, Any]:
         "profile": model.profile,
         **({"prefix_cache": dict(model.prefix_cache)} if model.prefix_cache else {}),
         **({} if model.loading is None else {"loading": model.loading}),
+        **({"engine": {**model.load, "kv_bytes": model.kv_bytes}} if model.load else {}),
     }

@@ -127,6 +127,9 @@ class ArithmeticStage:
     def block_counts(self) -> BlockCounts:
         return self.blocks.counts()
 
+    def reserved_bytes(self) -> int:
+        return sum(self.reserved.values())
+
 
 @dataclass
 class LetterStep:

@@ -59,7 +59,8 @@ class LoadSpec:
 class LoadedModel:
     """A running worker, as others see it. prefix_cache: counters of its kept prompts by name, as far as it
     has told of them. loading: the part of the weights that is there while it starts, 0 to 1; None where it
-    has not told of it."""
+    has not told of it. load: what its engine has to do, by name, as far as it has told of it; kv_bytes: the
+    room for keys and values."""
 
     label: str
     pid: int
@@ -71,6 +72,8 @@ class LoadedModel:
     profile: str = ""
     prefix_cache: Mapping[str, int] = field(default_factory=dict)
     loading: float | None = None
+    load: Mapping[str, int] = field(default_factory=dict)
+    kv_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ class HostedModel:
             str(self._description.get("profile", "")),
             stats.get("prefix_cache") or {},
             stats.get("loading") if self.state == "starting" else None,
+            stats.get("load") or {},
+            self.spec.kv_bytes,
         )
 
     def submit(self, request: GenerationRequest, sink: Any) -> PooledRequest:

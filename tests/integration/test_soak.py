@@ -284,8 +284,18 @@ class WorkerSoak(TestCase):
         assert not load.faults, "\n".join(load.faults[:5])
         assert self.lost == [] and self.worker.active == 0
         assert load.ended == count and load.half_answers() == []
+        await until(lambda: self.told("running", "waiting") == (0, 0), "the engine is not idle")
+        # What is reserved still belongs to conversations that wait for their next turn.
+        assert 0 < self.told("kv_reserved_bytes")[0] <= PAGES * PAGE_BYTES
         await self.all_room_is_free()
+        await until(
+            lambda: self.told("running", "kv_reserved_bytes") == (0, 0), "room is reserved for nobody"
+        )
         return load, first, measured(self.worker.pid)
+
+    def told(self, *names: str) -> tuple[int, ...]:
+        """What the worker said last of its engine; it does so once a second."""
+        return tuple(self.worker.stats["load"][name] for name in names)
 
     async def moving(self, load: Load, condition: Callable[[], bool]) -> None:
         """Until the condition holds; fails when no request ends for `STUCK_SECONDS`."""

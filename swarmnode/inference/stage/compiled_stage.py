@@ -10,19 +10,15 @@ import numpy.typing as npt
 
 from swarmnode.inference.cache.block_store import BlockCounts, BlockLimits
 from swarmnode.inference.cache.snapshots import shape_of
-from swarmnode.inference.kernels.attention import PageLayout
 from swarmnode.inference.kernels.jit import Jit
 from swarmnode.inference.kernels.selection import Selection
 from swarmnode.inference.kernels.targets import Target
-from swarmnode.inference.kernels.team import Team
 from swarmnode.inference.stage.batch_check import check_batch, wanted_rows
-from swarmnode.inference.stage.compiled_program import LayerWriter, Workspace, collect
-from swarmnode.inference.stage.layer_tensors import find_layer, find_output_norm
-from swarmnode.inference.stage.packed_weights import PackedWeights, format_of
+from swarmnode.inference.stage.compiled_model import EMBEDDING, HEAD_ROWS, STEP_ROWS, build_model
+from swarmnode.inference.stage.packed_weights import format_of
 from swarmnode.inference.stage.paged_sessions import PagedSessions
 from swarmnode.inference.stage.paged_snapshots import export_pages, restore_pages
 from swarmnode.inference.stage.residual import round_q8_0
-from swarmnode.inference.stage.rotation_table import rotation_table
 from swarmnode.inference.stage.seam import Batch, StepResult
 from swarmnode.inference.stage.shape import read_shape
 from swarmnode.inference.stage.weights import Table, tensor_of
@@ -34,12 +30,6 @@ from swarmnode.values.layers import KvType, LayerRange, NumericsProfile, Residua
 Floats = npt.NDArray[np.float32]
 
 KERNEL = "cpu-1"
-EMBEDDING, HEAD = "token_embd.weight", "output.weight"
-
-#: Rows that are computed at a time: a longer step is taken in parts, with the same result.
-STEP_ROWS = 256
-#: Rows whose logits are computed at a time.
-HEAD_ROWS = 16
 #: Bytes of weights read for which more than one thread is worth waking.
 SMALL_STEP_BYTES = 3 << 20
 
@@ -108,41 +98,22 @@ class CompiledStage:
         self.embeds, self.has_head = layers.start == 0, layers.end == facts.layers
         self._steps = 0
         self._context = min(context or facts.context_length, facts.context_length)
-        self._shape = shape = read_shape(gguf, facts)
-        self._team = Team(jit, threads)
-        self._weights = PackedWeights(gguf, jit, self._team)
-        tensors = [find_layer(gguf, index, shape) for index in range(layers.start, layers.end)]
-        matrices = [collect(self._weights, one, shape) for one in tensors]
-        embedding = tensor_of(gguf, EMBEDDING, (facts.vocab, facts.hidden))
+        shape = read_shape(gguf, facts)
         if self.embeds:
-            self._embedding = Table(gguf, embedding)
-        head = norm = None
-        if self.has_head:
-            norm = find_output_norm(gguf, shape)
-            head = self._weights.add(embedding if facts.tied else tensor_of(gguf, HEAD, embedding.shape))
-        kinds = {matrix.format.activation for one in matrices for matrix in one.all}
-        kinds |= {head.format.activation} if head else set()
-        self._work = Workspace(shape, kinds, STEP_ROWS, HEAD_ROWS, facts.vocab if head else 0)
-        self._layout = PageLayout(shape.kv_heads, shape.head_dim, profile.kv)
-        self._sessions = PagedSessions(len(layers), self._layout, kv_bytes, blocks)
-        self._weights.load(progress)
-        half = profile.residual == "f16"
-        writers = [LayerWriter(jit, shape, self._work, self._weights, self._layout, half) for _ in range(3)]
-        self._writers = body, embed, last = writers
-        embed.round_hidden()
-        rotations: dict[int, Floats] = {}
-        for number, (one, mine) in enumerate(zip(tensors, matrices, strict=True)):
-            index = layers.start + number
-            speeds = shape.ropes[index]
-            rotation = (
-                rotations.setdefault(id(speeds), rotation_table(speeds, self._context, shape.rope_factor))
-                if id(speeds) not in rotations
-                else rotations[id(speeds)]
-            )
-            body.layer(number, one, mine, rotation, shape.windows[index])
-        if head is not None and norm is not None:
-            last.head(norm, head)
-        self._body, self._embed, self._last = (writer.program.finish() for writer in writers)
+            self._embedding = Table(gguf, tensor_of(gguf, EMBEDDING, (facts.vocab, facts.hidden)))
+        self._model = model = build_model(
+            gguf,
+            facts,
+            shape,
+            layers,
+            profile,
+            jit=jit,
+            threads=threads,
+            context=self._context,
+            progress=progress,
+        )
+        self._team, self._work = model.team, model.work
+        self._sessions = PagedSessions(len(layers), model.layout, kv_bytes, blocks)
 
     @property
     def progress(self) -> int:
@@ -204,9 +175,13 @@ class CompiledStage:
     def block_counts(self) -> BlockCounts:
         return self._sessions.blocks.counts()
 
+    def reserved_bytes(self) -> int:
+        """As `Stage` says."""
+        return self._sessions.all_reserved_bytes
+
     def resident_bytes(self) -> int:
         """Bytes held for weights, buffers and caches (not the mapped file)."""
-        return self._weights.bytes + self._work.bytes + self._sessions.pool.bytes
+        return self._model.weights.bytes + self._work.bytes + self._sessions.pool.bytes
 
     def shut(self) -> None:
         """End the threads."""
@@ -275,13 +250,13 @@ class CompiledStage:
             assert batch.tokens is not None  # checked with the batch
             rows = np.empty((count, self.facts.hidden), np.float32)
             self._embedding.look_up(batch.tokens[first:last], rows)
-            if self._shape.embedding_scale != 1:
-                rows *= self._shape.embedding_scale
+            if self._model.shape.embedding_scale != 1:
+                rows *= self._model.shape.embedding_scale
             hidden[:, : self.facts.hidden] = rows
-            if len(self._embed):
-                self._team.run(self._embed, 1)
-        self._team.run(self._body, threads)
-        self._steps += len(self._body)
+            if len(self._model.embed):
+                self._team.run(self._model.embed, 1)
+        self._team.run(self._model.body, threads)
+        self._steps += len(self._model.body)
         if not np.isfinite(hidden).all():
             raise self._not_finite("the residual stream is not finite")
 
@@ -291,13 +266,13 @@ class CompiledStage:
             part = chosen[begin : begin + HEAD_ROWS]
             work.head_count[0] = len(part)
             work.chosen_rows[: len(part)] = part
-            self._team.run(self._last, self._threads_for(len(part)))
+            self._team.run(self._model.head, self._threads_for(len(part)))
             out[begin : begin + len(part)] = work.array("logits")[: len(part), : self.facts.vocab]
         if not np.isfinite(out).all():
             raise self._not_finite("the logits are not finite")
 
     def _threads_for(self, rows: int) -> int:
-        small = self._weights.bytes * (1 + rows / 8) < SMALL_STEP_BYTES
+        small = self._model.weights.bytes * (1 + rows / 8) < SMALL_STEP_BYTES
         return 1 if small else self._team.threads
 
     def _not_finite(self, fault: str) -> LocalFault:

@@ -143,6 +143,10 @@ class NumpyStage:
     def block_counts(self) -> BlockCounts:
         return self._sessions.blocks.counts()
 
+    def reserved_bytes(self) -> int:
+        """As `Stage` says."""
+        return self._sessions.all_reserved_bytes
+
     def resident_bytes(self) -> int:
         """Bytes held for weights, buffers and caches (not the mapped file)."""
         weights = sum(layer.weights.bytes for layer in self._layers)

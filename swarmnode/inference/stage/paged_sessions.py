@@ -79,6 +79,11 @@ class PagedSessions:
         while self.blocks.nbytes > free - needed:
             self.blocks.give_up_oldest()
 
+    @property
+    def all_reserved_bytes(self) -> int:
+        """What all open sessions may come to take."""
+        return self._reserved()
+
     def _reserved(self, besides: int | None = None) -> int:
         return sum(self.reserved_bytes(one.tokens) for n, one in self._open.items() if n != besides)
 

@@ -125,3 +125,6 @@ class Stage(Protocol):
 
     def block_counts(self) -> BlockCounts:
         """What became of the shared blocks so far."""
+
+    def reserved_bytes(self) -> int:
+        """What the keys and values of all open sessions may come to take; shared blocks come on top."""

@@ -96,6 +96,11 @@ class Sessions:
         while self.blocks.nbytes > free - needed:
             self.blocks.give_up_oldest()
 
+    @property
+    def all_reserved_bytes(self) -> int:
+        """What all open sessions may come to take."""
+        return self._reserved()
+
     def _reserved(self, besides: int | None = None) -> int:
         return sum(self.reserved_bytes(s.tokens) for n, s in self._open.items() if n != besides)
 

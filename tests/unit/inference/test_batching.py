@@ -321,3 +321,17 @@ def test_what_the_engine_says_of_itself() -> None:
             ("bytes", "blocks", "prompts", "hits", "misses", "evicted", "tokens_saved"), 0
         ),
     }
+
+
+def test_what_the_engine_has_to_do() -> None:
+    bench = Bench(slots=2)
+    nothing = {"running": 0, "waiting": 0, "kept_sessions": 0, "kv_reserved_bytes": 0}
+    assert bench.engine.load_counts() == nothing
+    for number in range(3):
+        bench.submit(f"r{number}", (1, 2), max_tokens=3, session_id=f"s{number}" if number else None)
+    bench.engine.step()
+    assert bench.engine.load_counts() == nothing | {"running": 2, "waiting": 1, "kv_reserved_bytes": 10}
+    bench.run()
+    assert bench.engine.load_counts() == nothing | {"kept_sessions": 2, "kv_reserved_bytes": 10}
+    bench.engine.close()
+    assert bench.engine.load_counts() == nothing

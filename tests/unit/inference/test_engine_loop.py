@@ -54,6 +54,9 @@ class Engine:
     def prefix_counts(self) -> dict[str, int]:
         return {"hits": 4}
 
+    def load_counts(self) -> dict[str, int]:
+        return {"running": 5}
+
     def submit(self, request: GenerationRequest, emit: Any) -> int:
         if self.fault:
             raise self.fault
@@ -159,7 +162,7 @@ def test_a_loaded_engine_says_what_it_is() -> None:
     bench = Bench()
     assert bench.posted == [words.EngineLoaded({"label": "m"})]
     assert bench.loop.progress == 17 and bench.loop.text is None
-    assert bench.loop.prefix_cache == {"hits": 4}
+    assert bench.loop.prefix_cache == {"hits": 4} and bench.loop.load_now == {"running": 5}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from swarmnode.observability.metrics import Metrics
 
 @dataclass(frozen=True)
 class Summary:
+    model: str = "m"
     route: str = "local"
     outcome: str = "ok"
     total_ms: float | None = 300.0
@@ -94,6 +95,9 @@ def test_a_finished_request_counts_where_it_was_measured():
     assert value(metrics, "tokens_total", "prompt") == 6
     assert value(metrics, "tokens_total", "cached") == 4
     assert value(metrics, "tokens_total", "completion") == 4
+    assert value(metrics, "model_tokens_total", "m", "prompt") == 6
+    assert value(metrics, "model_tokens_total", "m", "cached") == 4
+    assert value(metrics, "model_tokens_total", "m", "completion") == 4
 
 
 def test_channels_of_one_name_share_their_figures():

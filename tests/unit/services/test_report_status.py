@@ -33,7 +33,9 @@ class Core:
 class Pool:
     def loaded(self) -> tuple[LoadedModel, ...]:
         return (
-            LoadedModel("a", 42, "ready", 1, 1000, 1100, 0.0, "numpy-1", {"hits": 3}),
+            LoadedModel(
+                "a", 42, "ready", 1, 1000, 1100, 0.0, "cpu-1", {"hits": 3}, load={"running": 1}, kv_bytes=9
+            ),
             LoadedModel("b", 43, "starting", 1, 500, 1100, 0.0, loading=0.25),
         )
 
@@ -67,9 +69,10 @@ def test_status_tells_the_facts_of_their_owners() -> None:
     assert (told["active_requests"], told["queued_requests"]) == (1, 2)
     assert told["default_model"] == "a"
     assert told["unusable_models"] == {"b": "broken"}
-    told_of_it = {"id": "a", "pid": 42, "prefix_cache": {"hits": 3}}
+    engine = {"running": 1, "kv_bytes": 9}
+    told_of_it = {"id": "a", "pid": 42, "prefix_cache": {"hits": 3}, "engine": engine}
     assert told["loaded_models"][0] | told_of_it == told["loaded_models"][0]
-    assert "loading" not in told["loaded_models"][0]
+    assert "loading" not in told["loaded_models"][0] and "engine" not in told["loaded_models"][1]
     assert told["loaded_models"][1]["loading"] == 0.25
 
 

@@ -181,7 +181,7 @@ def test_a_model_is_loaded_when_it_is_asked_for() -> None:
     assert bench.pool.loaded()[0].loading == 0.25
     worker.ready()
     assert bench.pool.loaded()[0].loading is None
-    worker.stats = {"resident_bytes": 5, "prefix_cache": {"hits": 2}}
+    worker.stats = {"resident_bytes": 5, "prefix_cache": {"hits": 2}, "load": {"running": 1}}
     (running,) = worker.running
     running.answer("a")
     running.finish()
@@ -189,7 +189,8 @@ def test_a_model_is_loaded_when_it_is_asked_for() -> None:
     (loaded,) = bench.pool.loaded()
     assert (loaded.state, loaded.pid, loaded.active, loaded.resident_bytes) == ("ready", 100, 0, 5)
     assert (loaded.profile, loaded.footprint_bytes) == ("p", PROCESS_BYTES)
-    assert loaded.prefix_cache == {"hits": 2}
+    assert loaded.prefix_cache == {"hits": 2} and loaded.load == {"running": 1}
+    assert loaded.kv_bytes == worker.spec.kv_bytes
     assert bench.noticed == [("loaded", "m")]
 
 
