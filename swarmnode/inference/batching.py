@@ -22,7 +22,7 @@ from swarmnode.inference.choice_run import ChoiceAnswer, ChoiceTextLike, room_fo
 from swarmnode.inference.kept_sessions import KEPT_SECONDS, KeptSessions
 from swarmnode.inference.prefix_sharing import PrefixPolicy, PrefixSharing
 from swarmnode.inference.row_budget import RowBudget, divide
-from swarmnode.inference.runs import Emit, Request, Run, check_prompt, step_fault
+from swarmnode.inference.runs import Emit, Request, Run, check_prompt, load_counts, step_fault
 from swarmnode.inference.sampling.sampler import Sampler
 from swarmnode.inference.stage.seam import Batch, Slice, Stage, Want
 from swarmnode.inference.waiting_runs import WaitingRuns, stepped_now
@@ -97,15 +97,8 @@ class BatchEngine:
         return self._sharing.counts()
 
     def load_counts(self) -> dict[str, int]:
-        """What there is to do now, and the room reserved for it: requests that run (one of their choices at
-        least) and wait, conversations kept for their next turn, bytes reserved for keys and values."""
-        running = sum(owner.admitted is not None for owner in self._requests.values())
-        return {
-            "running": running,
-            "waiting": len(self._requests) - running,
-            "kept_sessions": len(self._kept),
-            "kv_reserved_bytes": self._stage.reserved_bytes(),
-        }
+        """See `runs.load_counts`."""
+        return load_counts(self._requests.values(), len(self._kept), self._stage.reserved_bytes())
 
     # Requests.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from swarmnode.inference.choice_run import ChoiceAnswer
@@ -72,6 +72,18 @@ class Run:
     def prefilling(self) -> bool:
         """Whether more of the prompt than its last token is to be computed."""
         return len(self.tokens) - self.computed > 1
+
+
+def load_counts(requests: Collection[Request], kept: int, reserved: int) -> dict[str, int]:
+    """What an engine has to do now, by name: requests that run (one of their choices at least) and wait,
+    conversations kept for their next turn, bytes reserved for keys and values."""
+    running = sum(owner.admitted is not None for owner in requests)
+    return {
+        "running": running,
+        "waiting": len(requests) - running,
+        "kept_sessions": kept,
+        "kv_reserved_bytes": reserved,
+    }
 
 
 def check_prompt(prompt: tuple[int, ...], context: int, vocab: int) -> None:
