@@ -75,7 +75,7 @@ def test_weights_and_work_are_as_large_as_they_are(
         with GgufFile(path) as gguf:
             facts = read_facts(gguf)
             stage = load_compiled_stage(gguf, layers=layers, context=100, cache=machine_code)
-            assert packed_memory.packed_bytes(facts, layers) == stage._weights.bytes
+            assert packed_memory.packed_bytes(facts, layers) == stage._model.weights.bytes
             head = layers.end == facts.layers
             work = packed_memory.workspace_bytes(facts, head=head)
             assert work == pytest.approx(stage._work.bytes, rel=0.1)

@@ -36,7 +36,7 @@ def test_the_default_is_the_compiled_stage_with_what_the_spec_says(
     assert isinstance(stage, CompiledStage)
     assert str(stage.profile) == "cpu-1:kv=q8_0:residual=q8_0"
     assert (stage.layers, stage.threads) == (LayerRange(1, 3), physical_cores())
-    assert told[-1] == (stage._weights.bytes, stage._weights.bytes)
+    assert told[-1] == (stage._model.weights.bytes, stage._model.weights.bytes)
     with pytest.raises(Refused, match="101 tokens is longer than the 100"):
         stage.open(1, 101)
     shut(stage)
