@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from swarmnode.cli.main import main
+from swarmnode.inference.kernels.selection import OVERRIDE
+from swarmnode.inference.kernels.targets import available
 from swarmnode.inference.sampling.sampler import log_softmax
-from swarmnode.inference.stage.numpy_stage import load_stage
+from swarmnode.inference.stage.choosing import BACKENDS, load_named_stage
 from swarmnode.inference.stage.seam import Batch, Slice
 from swarmnode.models.gguf import GgufFile
 
@@ -34,6 +36,27 @@ FAMILIES = (
 TOLERANCE = 1e-5
 
 
+#: The reference stage, and the compiled one on every instruction set of this machine.
+COMPUTERS = ("numpy", *(one.name for one in available()))
+
+
+@pytest.fixture(autouse=True)
+def compiled_once(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels are kept for the run, in a folder of its own."""
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+
+
+@pytest.fixture
+def words(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command line's words for one of `COMPUTERS`."""
+    if request.param == "numpy":
+        return ["--backend", "numpy"]
+    monkeypatch.setenv(OVERRIDE, request.param)
+    return ["--backend", "cpu"]
+
+
 def logits_of(folder: Path, model: Path, ids: list[int], *words: str) -> np.ndarray:
     out, file = folder / "out.npy", folder / "ids.json"
     file.write_text(json.dumps({"ids": ids}))
@@ -41,11 +64,11 @@ def logits_of(folder: Path, model: Path, ids: list[int], *words: str) -> np.ndar
     return np.load(out)
 
 
-def furthest(folder: Path, model: Path, reference: Path) -> float:
+def furthest(folder: Path, model: Path, reference: Path, *words: str) -> float:
     """The largest difference of log-probabilities from transformers'."""
     known = np.load(reference)
     ids = known["ids"].tolist()
-    logits = logits_of(folder, model, ids)
+    logits = logits_of(folder, model, ids, *words)
     assert logits.dtype == np.float32 and logits.shape == (len(ids), 512)
     if "positions" in known:
         logits = logits[known["positions"]]
@@ -55,12 +78,15 @@ def furthest(folder: Path, model: Path, reference: Path) -> float:
 @pytest.mark.shared
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("length", ["", "_long"])
-def test_equal_to_transformers(shared: Path, tmp_path: Path, family: str, length: str) -> None:
+@pytest.mark.parametrize("words", COMPUTERS, indirect=True)
+def test_equal_to_transformers(
+    shared: Path, tmp_path: Path, family: str, length: str, words: list[str]
+) -> None:
     models = shared / "data/tiny-models"
     model = models / f"{family}.f32.gguf"
     if (family, length) == ("Mistral", "_long"):
         model = with_window(model, tmp_path / "windowed.gguf", 32)
-    assert furthest(tmp_path, model, models / f"{family}.ref_logits{length}.npz") < TOLERANCE
+    assert furthest(tmp_path, model, models / f"{family}.ref_logits{length}.npz", *words) < TOLERANCE
 
 
 def with_window(source: Path, target: Path, window: int) -> Path:
@@ -107,32 +133,37 @@ def test_later_families_are_refused_by_name(
 @pytest.mark.shared
 @pytest.mark.parametrize("residual", ["f32", "f16"])
 @pytest.mark.parametrize("split", ["0-0,1-4", "0-1,2-4", "0,1,2,3,4", "0-2,3-99"])
-def test_every_split_gives_the_same_bits(shared: Path, tmp_path: Path, split: str, residual: str) -> None:
+@pytest.mark.parametrize("words", ["numpy", COMPUTERS[1]], indirect=True)
+def test_every_split_gives_the_same_bits(
+    shared: Path, tmp_path: Path, split: str, residual: str, words: list[str]
+) -> None:
     model = shared / "data/stories260K/stories260K.f32.gguf"
     ids = np.random.default_rng(1).integers(0, 512, 140).tolist()
-    whole = logits_of(tmp_path, model, ids, "--residual", residual)
-    parts = logits_of(tmp_path, model, ids, "--residual", residual, "--split", split)
+    whole = logits_of(tmp_path, model, ids, "--residual", residual, *words)
+    parts = logits_of(tmp_path, model, ids, "--residual", residual, "--split", split, *words)
     np.testing.assert_array_equal(parts.view(np.uint32), whole.view(np.uint32))
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("family", FAMILIES)
-def test_families_split_too(shared: Path, tmp_path: Path, family: str) -> None:
+@pytest.mark.parametrize("words", ["numpy", COMPUTERS[1]], indirect=True)
+def test_families_split_too(shared: Path, tmp_path: Path, family: str, words: list[str]) -> None:
     model = shared / f"data/tiny-models/{family}.f32.gguf"
     ids = list(range(100, 180))
-    whole = logits_of(tmp_path, model, ids, "--kv", "f16")
-    parts = logits_of(tmp_path, model, ids, "--kv", "f16", "--split", "0-0,1-1")
+    whole = logits_of(tmp_path, model, ids, "--kv", "f16", *words)
+    parts = logits_of(tmp_path, model, ids, "--kv", "f16", "--split", "0-0,1-1", *words)
     np.testing.assert_array_equal(parts.view(np.uint32), whole.view(np.uint32))
-    assert not np.array_equal(logits_of(tmp_path, model, ids), whole)
+    assert not np.array_equal(logits_of(tmp_path, model, ids, *words), whole)
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("kv", ["f32", "f16"])
-def test_the_greedy_story(shared: Path, kv: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_greedy_story(shared: Path, kv: str, backend: str) -> None:
     """200 greedy steps from BOS spell the published text; the tokens are joined by hand."""
     folder = shared / "data/stories260K"
     file = GgufFile(folder / "stories260K.f32.gguf")
-    stage = load_stage(file, kv=kv, max_dequantised_bytes=1 << 30)
+    stage = load_named_stage(file, backend, kv=kv, dequantised_bytes=1 << 30)
     stage.open(1, 512)
     token, ids = int(file.metadata["tokenizer.ggml.bos_token_id"]), []
     for position in range(200):
