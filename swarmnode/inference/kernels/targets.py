@@ -58,12 +58,18 @@ def target(name: str) -> Target:
 @cache
 def available() -> tuple[Target, ...]:
     """What this machine can run, the best first; `portable` is always among them."""
-    features = llvm.get_host_cpu_features()
+    features = dict(llvm.get_host_cpu_features())
+    if platform.system() == "Darwin" and _is_arm():
+        features |= {"neon": True, "dotprod": True}  # LLVM need not know; every Apple processor has them
     return tuple(
         one for one in TARGETS if _fits(one) and all(features.get(need) for need in _NEEDS[one.name])
     )
 
 
 def _fits(one: Target) -> bool:
-    arm = platform.machine().lower() in ("aarch64", "arm64")
+    arm = _is_arm()
     return arm if one.name == "neon" else (not arm or one.name == "portable")
+
+
+def _is_arm() -> bool:
+    return platform.machine().lower() in ("aarch64", "arm64")

@@ -15,7 +15,8 @@ INTEL = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "fma", "f16c
 def machine(monkeypatch: pytest.MonkeyPatch):
     """Make this machine another one."""
 
-    def be(name: str, *features: str) -> list[str]:
+    def be(name: str, *features: str, system: str = "Linux") -> list[str]:
+        monkeypatch.setattr(targets.platform, "system", lambda: system)
         monkeypatch.setattr(targets.platform, "machine", lambda: name)
         monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: dict.fromkeys(features, True))
         available.cache_clear()
@@ -34,6 +35,8 @@ def test_the_best_first_and_portable_always(machine) -> None:
     assert machine("x86_64", "avx2", "fma") == ["portable"]
     assert machine("aarch64", "neon", "dotprod") == ["neon", "portable"]
     assert machine("arm64", "neon") == ["portable"]
+    assert machine("arm64", system="Darwin") == ["neon", "portable"]
+    assert machine("x86_64", system="Darwin") == ["portable"]
     assert machine("riscv64") == ["portable"]
 
 
