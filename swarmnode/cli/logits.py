@@ -60,6 +60,7 @@ def run(args: Namespace) -> int:
             max_dequantised_bytes=HELD_BYTES,
             backend=args.backend,
             cache=own_cache_directory(),
+            context=len(ids),
         )
         shape = _write(stages, ids, Path(args.out))
         report = _report(stages, shape, args.out)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_PROMPT = "Hello! Please tell me what you are, and what I can do with you today."
 MAX_STAGES = 16
 MAX_TOKENS = 4096
+#: Tokens of a prompt and its answer; what a model claims to hold may be any number.
+MAX_CONTEXT = 32768
 #: Room for keys and values, and what the reference holds as float32, of each worker.
 _KV_BYTES = 1 << 30
 _HELD_BYTES = 1 << 30
@@ -89,7 +91,7 @@ def plan(path: Path, args: Namespace) -> tuple[tuple[LayerRange, ...], LoadSpec,
         path.stem,
         str(path),
         backend=args.backend,
-        context=facts.context_length,
+        context=min(facts.context_length, MAX_CONTEXT),
         kv_bytes=_KV_BYTES,
         dequantised_bytes=_HELD_BYTES,
     )

@@ -26,14 +26,22 @@ def load_chain(
     max_dequantised_bytes: int,
     backend: str = REFERENCE,
     cache: Path | None = None,
+    context: int | None = None,
 ) -> list[Stage]:
     """One stage a range. The reference may hold float32 weights as far as the one budget goes. cache:
-    where compiled stages keep machine code."""
+    where compiled stages keep machine code. context: positions of a session, None for the model's."""
     stages: list[Stage] = []
     left = max_dequantised_bytes
     for layers in ranges:
         stage = load_named_stage(
-            gguf, backend, layers=layers, kv=kv, residual=residual, dequantised_bytes=left, cache=cache
+            gguf,
+            backend,
+            layers=layers,
+            kv=kv,
+            residual=residual,
+            context=context,
+            dequantised_bytes=left,
+            cache=cache,
         )
         left = max(left - stage.resident_bytes(), 0)
         stages.append(stage)
