@@ -212,8 +212,10 @@ class _Work:
     def block(self, query: Val, key: Val, value: Val, next_key: Val, earliest: Val, latest: Val) -> None:
         """Take in 64 positions; earliest and latest are the first and last seen, counted from the block's
         first. What is needed next is asked for of memory while the work goes on."""
-        heads = min(self.group, max(1, self._room // _GROUPS)) if self._room >= _GROUPS else 1
-        groups = min(_GROUPS, self._room)
+        # As many heads as there is room for beside two vectors of positions: a key is widened once for all.
+        heads = min(self.group, max(1, self._room // 2))
+        groups = min(_GROUPS, max(1, self._room // heads))
+        groups = 1 << (groups.bit_length() - 1)  # of 4 vectors: 1, 2 or 4
         for head in range(0, self.group, heads):
             tile = range(head, min(head + heads, self.group))
             for first in range(0, _GROUPS, groups):
@@ -312,10 +314,10 @@ class _Work:
                 score = tanh(code, score / self._cap) * self._cap
             code.store(score, self._weights, at)
             score = code.select(self._seen(group, earliest, latest), score, _MASKED)
-            highest = code.select(score <= highest, highest, score)
-        best = code.fold(highest, lambda one, two: code.select(two <= one, one, two))
+            highest = code.select(highest > score, highest, score)
+        best = code.fold(highest, lambda one, two: code.select(one > two, one, two))
         peak = code.load(F32, self._peaks, 4 * head)
-        best = code.select(best <= peak, peak, best)
+        best = code.select(peak > best, peak, best)
         code.store(best, self._peaks, 4 * head)
         code.store(peak - best, self._shrinks, 4 * head)
 
@@ -341,9 +343,10 @@ class _Work:
         before = code.load(F32, self._totals, 4 * head)
         code.store(code.fma(before, shrink, total), self._totals, 4 * head)
         spread = code.splat(shrink)
-        for column in range(0, self.layout.padded_dim, LANES):
-            at = 4 * (head * self.layout.padded_dim + column)
-            code.store(code.load(F32V, self._sums, at) * spread, self._sums, at)
+        with code.when(shrink.eq(1.0) ^ 1):  # a peak that stays, as most do, changes nothing
+            for column in range(0, self.layout.padded_dim, LANES):
+                at = 4 * (head * self.layout.padded_dim + column)
+                code.store(code.load(F32V, self._sums, at) * spread, self._sums, at)
 
     def _collect(self, value: Val, ahead: Val | None, heads: range, columns: range, end: Val) -> None:
         """sums[head] += weights[head][position] * value[position], in the order of positions."""
