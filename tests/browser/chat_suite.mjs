@@ -190,13 +190,16 @@ suite("chat", () => {
   test("while nothing comes the page says what the node is at", () =>
     withPage({}, async ({ page }) => {
       const model = await page.getByLabel("Model").inputValue();
-      const loaded = (state) => answerWith(page, "/v1/status", 200, { loaded_models: [{ id: model, state }] });
+      const loaded = (state, loading) =>
+        answerWith(page, "/v1/status", 200, { loaded_models: [{ id: model, state, loading }] });
       await controlStream(page);
       await loaded("starting");
       await ask(page, "Hello");
       await shows(page.locator(".waiting-reason"), `Loading ${model}`);
       await shows(page.locator("#announcer"), `Loading ${model}`);
       await picture(page, "loading");
+      await loaded("starting", 0.42);
+      await shows(page.locator(".waiting-reason"), `Loading ${model}: 42 %`);
       await loaded("ready");
       await shows(page.locator(".waiting-reason"), "Reading your message");
       await answer(page, "Hi.");
