@@ -43,9 +43,11 @@ class KeptSessions:
         return kept.session, shared
 
     def keep(self, name: str, session: int, tokens: Sequence[int], now: float) -> None:
-        """Keep a session for the next turn; an older one of the same name is given up."""
+        """Keep a session for the next turn, in no more room than it fills; an older one of the same name is
+        given up."""
         if name in self._kept:
             self._stage.close(self._kept.pop(name).session)
+        self._stage.fit(session)
         self._kept[name] = Kept(session, tuple(tokens), now)
         if len(self._kept) > self._limit:
             self.give_up_oldest()

@@ -88,6 +88,9 @@ class ArithmeticStage:
         self.computed += len(tokens)
         return StepResult(logits=np.array(wanted, np.float32).reshape(len(wanted), VOCAB))
 
+    def fit(self, session: int) -> None:
+        self.reserved[session] = max(1, len(self.rows[session]))
+
     def length(self, session: int) -> int:
         return len(self.rows[session])
 

@@ -140,6 +140,10 @@ class CompiledStage:
             )
         self._sessions.open(session, tokens)
 
+    def fit(self, session: int) -> None:
+        """As `Stage` says."""
+        self._sessions.fit(session)
+
     def length(self, session: int) -> int:
         return self._sessions.get(session).length
 

@@ -111,6 +111,10 @@ class NumpyStage:
         """Reserve room for a session; an open one keeps what it holds."""
         self._sessions.open(session, tokens)
 
+    def fit(self, session: int) -> None:
+        """As `Stage` says."""
+        self._sessions.fit(session)
+
     def length(self, session: int) -> int:
         return self._sessions.get(session).length
 

@@ -64,6 +64,12 @@ class PagedSessions:
         table[: len(old.table)] = old.table
         old.tokens, old.table = tokens, table
 
+    def fit(self, number: int) -> None:
+        """See `seam.Stage.fit`."""
+        session = self.get(number)
+        session.tokens = max(1, session.length)
+        session.table = session.table[: blocks_for(session.tokens)].copy()
+
     def _make_room(self, number: int, tokens: int) -> None:
         if self._limit is None:
             return

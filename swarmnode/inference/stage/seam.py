@@ -78,6 +78,10 @@ class Stage(Protocol):
         """Reserve room for a session of at most `tokens` positions; one that is open keeps what it
         holds. Raises `Unavailable`."""
 
+    def fit(self, session: int) -> None:
+        """Give back the room that the session does not need for what it holds; `open` gives it more again.
+        Raises `Refused` for unknown sessions."""
+
     def step(self, batch: Batch) -> StepResult:
         """Compute the rows. Raises `Refused` for tokens out of range or unknown sessions, `LocalFault`
         (code `not_finite`) for results that are no numbers; the sessions are then as before the step."""

@@ -74,10 +74,21 @@ class Sessions:
         if old is not None and old.tokens >= tokens:
             return
         self._make_room(number, tokens)
+        self._put(number, tokens, old)
+
+    def _put(self, number: int, tokens: int, old: Session | None) -> None:
+        """A session of that room, with what the old one holds."""
         session = Session(tokens, self._layers, self._shape, self._kv)
         if old is not None:
             session.restore(old.snapshot(old.length))
         self._open[number] = session
+
+    def fit(self, number: int) -> None:
+        """See `seam.Stage.fit`."""
+        old = self.get(number)
+        tokens = max(1, old.length)
+        if blocks_for(tokens) < blocks_for(old.tokens):
+            self._put(number, tokens, old)
 
     def _make_room(self, number: int, tokens: int) -> None:
         """Give up shared blocks until there is room for the session. Raises `Unavailable`, and then gives

@@ -332,6 +332,6 @@ def test_what_the_engine_has_to_do() -> None:
     bench.engine.step()
     assert bench.engine.load_counts() == nothing | {"running": 2, "waiting": 1, "kv_reserved_bytes": 10}
     bench.run()
-    assert bench.engine.load_counts() == nothing | {"kept_sessions": 2, "kv_reserved_bytes": 10}
+    assert bench.engine.load_counts() == nothing | {"kept_sessions": 2, "kv_reserved_bytes": 8}
     bench.engine.close()
     assert bench.engine.load_counts() == nothing

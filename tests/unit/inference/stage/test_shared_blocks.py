@@ -222,3 +222,30 @@ def test_q8_0_goes_on_bit_for_bit_too(gguf: GgufFile, tmp_path: Path) -> None:
     other.restore(3, snapshot)
     assert other.export(3, 100) == snapshot
     assert (compute(other, 3, 290) == expected).all()
+
+
+def test_a_session_that_fits_gives_room_to_others_and_goes_on(load: Loader) -> None:
+    a_block = load()._sessions.reserved_bytes(BLOCK)
+    stage = load(kv_bytes=5 * a_block, blocks=BlockLimits(64 * MIB))
+    plain = load()
+    compute(plain, 1, 200, 300)
+    compute(stage, 1, 100, 300)
+    assert stage.reserved_bytes() == 5 * a_block
+    stage.fit(1)
+    assert stage.reserved_bytes() == 2 * a_block and stage.length(1) == 100
+    stage.open(2, 3 * BLOCK)
+    with pytest.raises(Unavailable):
+        stage.open(1, 200)
+    stage.close(2)
+    stage.open(1, 200)
+    part, whole = (
+        one.step(Batch((Slice(1, 100, 100, "all"),), IDS[100:200])).logits for one in (stage, plain)
+    )
+    np.testing.assert_array_equal(part, whole)
+    stage.fit(1)
+    assert stage.reserved_bytes() == 4 * a_block
+    stage.truncate(1, 0)
+    stage.fit(1)
+    assert stage.reserved_bytes() == a_block
+    with pytest.raises(Refused):
+        stage.fit(7)
