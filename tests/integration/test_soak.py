@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from swarmnode.inference.worker import MEASURE_SECONDS
 from swarmnode.values.errors import SwarmnodeError
 from swarmnode.values.generation import (
     ChoiceFinished,
@@ -284,39 +285,20 @@ class WorkerSoak(TestCase):
         assert not load.faults, "\n".join(load.faults[:5])
         assert self.lost == [] and self.worker.active == 0
         assert load.ended == count and load.half_answers() == []
-        await until(lambda: self.told("running", "waiting") == (0, 0), "the engine is not idle")
         # What is reserved still belongs to conversations that wait for their next turn.
+        await self.tells(lambda: self.told("running", "waiting") == (0, 0), "the engine is not idle")
         assert self.told("kv_reserved_bytes")[0] <= PAGES * PAGE_BYTES
         await self.all_room_is_free()
-        await until(
-            lambda: self.told("running", "kv_reserved_bytes") == (0, 0), "room is reserved for nobody"
-        )
+        await self.tells(lambda: self.told("kept_sessions", "kv_reserved_bytes") == (0, 0), "room is lost")
         return load, first, measured(self.worker.pid)
 
+    async def tells(self, condition: Callable[[], bool], what: str) -> None:
+        """Until what the worker says of its engine, once a second, is so; not what it said before."""
+        await deferLater(reactor, 1.5 * MEASURE_SECONDS)
+        await until(condition, f"{what}: {self.worker.stats}")
+
     def told(self, *names: str) -> tuple[int, ...]:
-        """What the worker said last of its engine; it does so once a second."""
         return tuple(self.worker.stats["load"][name] for name in names)
-
-    async def moving(self, load: Load, condition: Callable[[], bool]) -> None:
-        """Until the condition holds; fails when no request ends for `STUCK_SECONDS`."""
-        while not condition():
-            ended = load.ended
-            await until(lambda: load.ended > ended or condition(), f"stuck after {ended}: {load.going}")  # noqa: B023
-
-    async def all_room_is_free(self) -> None:
-        """As many whole contexts as there is room for go on side by side: one page too few, and the last
-        would begin only when another one has ended."""
-        no_end = Sampling(temperature=0.0, logit_bias=self.no_ends)
-        request = GenerationRequest("r", "m", RawText("x"), no_end, n=SESSIONS)
-        events: list[Any] = []
-        self.worker.generate(request, Listener(events.append))
-        await until(lambda: bool(events) and isinstance(events[-1], Finished | Failed), "the last is stuck")
-        assert isinstance(events[-1], Finished), events[-1]
-        before_an_end = takewhile(lambda event: not isinstance(event, ChoiceFinished), events)
-        assert {event.choice for event in before_an_end if isinstance(event, TextDelta)} == set(
-            range(SESSIONS)
-        )
-        assert events[-1].usage.completion_tokens > SESSIONS * 450
 
 
 class TestSoak(WorkerSoak):
