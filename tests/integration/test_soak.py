@@ -300,6 +300,26 @@ class WorkerSoak(TestCase):
     def told(self, *names: str) -> tuple[int, ...]:
         return tuple(self.worker.stats["load"][name] for name in names)
 
+    async def moving(self, load: Load, condition: Callable[[], bool]) -> None:
+        """Until the condition holds; fails when no request ends for `STUCK_SECONDS`."""
+        while not condition():
+            ended = load.ended
+            await until(lambda: load.ended > ended or condition(), f"stuck after {ended}: {load.going}")  # noqa: B023
+
+    async def all_room_is_free(self) -> None:
+        """As many whole contexts as there is room for go on side by side: one page too few, and the last
+        would begin only when another one has ended."""
+        no_end = Sampling(temperature=0.0, logit_bias=self.no_ends)
+        request = GenerationRequest("r", "m", RawText("x"), no_end, n=SESSIONS)
+        events: list[Any] = []
+        self.worker.generate(request, Listener(events.append))
+        await until(lambda: bool(events) and isinstance(events[-1], Finished | Failed), "the last is stuck")
+        assert isinstance(events[-1], Finished), events[-1]
+        before_an_end = takewhile(lambda event: not isinstance(event, ChoiceFinished), events)
+        spoke = {event.choice for event in before_an_end if isinstance(event, TextDelta)}
+        assert spoke == set(range(SESSIONS))
+        assert events[-1].usage.completion_tokens > SESSIONS * 450
+
 
 class TestSoak(WorkerSoak):
     async def test_a_hundred_mixed_requests(self) -> None:
