@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from swarmnode.inference.kernels import experts, rows
+from swarmnode.inference.kernels import experts, rounding, rows
 from swarmnode.inference.kernels.attention import BLOCK, PageLayout, append, attend
 from swarmnode.inference.kernels.check_memory import CHECK_BYTES, Check
 from swarmnode.inference.kernels.formats import FORMATS, Format, padded, row_bytes
@@ -75,7 +75,7 @@ def _rows(check: Check) -> None:
     source = check.put(values)
     weights, biases = (check.put(values[row] * 0.25 + 1) for row in (0, 1))
     epsilon = float_bits(1e-5)
-    for kernel, kind in ((rows.quantise_256(), "k256"), (rows.quantise_32(), "k32")):
+    for kernel, kind in ((rounding.quantise_256(), "k256"), (rounding.quantise_32(), "k32")):
         size = row_bytes("k256" if kind == "k256" else "k32", width)
         check.call(kernel, [source, line, width, check.output(size * count), size], count)
     for kernel in (rows.rms_norm(), rows.layer_norm()):
@@ -91,7 +91,7 @@ def _rows(check: Check) -> None:
     in_place(rows.activate("silu", gated=True), source, line)
     in_place(rows.activate("gelu", gated=True), source, line)
     in_place(rows.softcap_rows(), float_bits(30.0))
-    in_place(rows.round_half(check.target))
+    in_place(rounding.round_half(check.target))
     angles = np.linspace(0, 3, 3 * 16).reshape(3, 1, 16)
     turns = check.put(np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32))
     positions = check.put(np.arange(count, dtype=np.int64) % 3)
@@ -202,7 +202,7 @@ def _activations(format: Format, check: Check, width: int) -> tuple[int, int]:
     source = check.put(values)
     if format.activation == "f32":
         return source, 4 * width
-    kernel = rows.quantise_256() if format.activation == "k256" else rows.quantise_32()
+    kernel = rounding.quantise_256() if format.activation == "k256" else rounding.quantise_32()
     size = row_bytes(format.activation, width)
     target = check.output(size * len(values))
     check.call(kernel, [source, 4 * width, width, target, size], len(values))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from swarmnode.inference.kernels import experts, rows
+from swarmnode.inference.kernels import experts, rounding, rows
 from swarmnode.inference.kernels.attention import PageLayout, append, attend
 from swarmnode.inference.kernels.formats import Activation, padded, row_bytes
 from swarmnode.inference.kernels.jit import Build, Jit
@@ -207,7 +207,7 @@ class LayerWriter:
     ) -> None:
         """The source's rows in each way that the matrices want them."""
         for kind in sorted({matrix.format.activation for matrix in users} - {"f32"}):
-            kernel = rows.quantise_256() if kind == "k256" else rows.quantise_32()
+            kernel = rounding.quantise_256() if kind == "k256" else rounding.quantise_32()
             size = row_bytes(kind, source.width)
             arguments = [source.address, source.row_bytes, source.width]
             target = self._work.place(f"{kind} {place}")
@@ -284,7 +284,7 @@ class LayerWriter:
         self._add_to_hidden(delta, tensors.down_bias, tensors.post_feed_forward_norm)
         if self._half:
             arguments = [hidden.address, hidden.row_bytes, hidden.width]
-            self._chain(rows.round_half(self._target), arguments)
+            self._chain(rounding.round_half(self._target), arguments)
 
     def _attention(
         self, index: int, tensors: LayerTensors, matrices: LayerMatrices, rotation: Floats, window: int
@@ -387,7 +387,7 @@ class LayerWriter:
         """The rounding of rows that were just embedded."""
         hidden = self._work.buffer("hidden")
         if self._half:
-            self._chain(rows.round_half(self._target), [hidden.address, hidden.row_bytes, hidden.width])
+            self._chain(rounding.round_half(self._target), [hidden.address, hidden.row_bytes, hidden.width])
 
     def head(self, norm: Norm, matrix: Matrix) -> None:
         """Append the entries that make logits of the chosen rows."""

@@ -28,7 +28,7 @@ def assembly(name: str, format: str) -> str:
     return str(machine_of(one).emit_assembly(optimised(one, build, kernel)))
 
 
-@pytest.mark.parametrize("format", ["Q4_K", "Q6_K", "Q8_0"])
+@pytest.mark.parametrize("format", ["Q4_K", "Q8_0"])
 @pytest.mark.parametrize(
     ("name", "instruction", "register"),
     [
@@ -44,7 +44,7 @@ def test_products_of_bytes(name: str, instruction: str, register: str, format: s
 
 
 @pytest.mark.parametrize("name", ["avx512", "avx2"])
-@pytest.mark.parametrize("format", ["Q4_K", "Q6_K", "Q4_0"])
+@pytest.mark.parametrize("format", ["Q4_K", "Q4_0"])
 def test_small_weights_are_multiplied_as_bytes(name: str, format: str) -> None:
     assert "vpmaddubsw" in assembly(name, format)
 
@@ -57,6 +57,6 @@ def test_sums_of_floats_are_fused(name: str) -> None:
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="portable is this machine's own")
 def test_portable_needs_nothing_special() -> None:
-    for format in FORMATS:
+    for format in ("Q4_K", "Q8_0", "F32"):
         text = assembly("portable", format)
         assert "ymm" not in text and "zmm" not in text and "vpmadd" not in text

@@ -257,7 +257,8 @@ FAMILIES = {
     ),
     "llama q5_k": (RandomModel(weights="Q5_K", layers=2, **WIDE), "f32", "f32"),
 }
-SOME_TARGETS = [name for name in TARGETS if name != "avx512"]
+#: The best and the plainest: `test_self_check` compares the others kernel by kernel.
+SOME_TARGETS = [TARGETS[0], TARGETS[-1]]
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
