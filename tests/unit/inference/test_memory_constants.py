@@ -85,5 +85,5 @@ def test_weights_and_work_are_as_large_as_they_are(
 
 
 def _rotation_bytes(stage: CompiledStage) -> int:
-    kept = {id(array): array.nbytes for array in stage._writers[0].kept if array.ndim == 3}
+    kept = {id(array): array.nbytes for array in stage._model.writers[1].kept if array.ndim == 3}
     return sum(kept.values())
