@@ -19,8 +19,14 @@ from swarmnode.models.gguf import GgufFile, TensorInfo
 
 #: Panels packed by one thread at a time: short enough for an even end, long enough to be worth it.
 _PANELS_A_JOB = 32
+#: About as many bytes of the file are mapped in at a time: the output head of a model may be a tenth of it.
+BATCH_BYTES = 16 << 20
 
 Progress = Callable[[int, int], None]
+
+
+def _nobody(_done: int, _total: int) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,8 @@ class PackedWeights:
     def __init__(self, gguf: GgufFile, jit: Jit, team: Team) -> None:
         self._gguf, self._jit, self._team = gguf, jit, team
         self._matrices: list[Matrix] = []
-        self._size = 0
+        self._size = self._done = 0
+        self._progress: Progress = _nobody
         self._memory: Memory | None = None
 
     def add(self, tensor: TensorInfo, first: int = 0, rows: int | None = None) -> Matrix:
@@ -71,21 +78,28 @@ class PackedWeights:
         assert self._memory is not None  # loaded by now
         return self._memory.address + matrix.offset
 
-    def load(self, progress: Progress = lambda _done, _total: None) -> None:
+    def load(self, progress: Progress = _nobody) -> None:
         """Pack everything. progress(bytes done, bytes in all) is called by any thread. The file's pages are
         let go as they are done with."""
         self._memory = Memory(self._size)
-        done = 0
-        last_use = {id(matrix.tensor): index for index, matrix in enumerate(self._matrices)}
-        for index, matrix in enumerate(self._matrices):
+        self._progress, self._done = progress, 0
+        for matrix in self._matrices:
             if matrix.tensor.type_name in FORMATS and matrix.format.name == matrix.tensor.type_name:
                 self._pack(matrix)
             else:
                 self._unpack(matrix)
-            done += matrix.group_bytes * matrix.groups
-            if last_use[id(matrix.tensor)] == index:
-                self._gguf.release(matrix.tensor)
-            progress(done, self._size)
+        progress(self._size, self._size)
+
+    def _in_batches(self, matrix: Matrix, work: Callable[[int], None], items: int) -> None:
+        """work(i) for i in range(items), by all threads; between batches the file's pages are let go."""
+        batch = max(self._team.threads, items * BATCH_BYTES // matrix.tensor.nbytes)
+        size = matrix.group_bytes * matrix.groups
+        for first in range(0, items, batch):
+            count = min(batch, items - first)
+            self._team.each(lambda item, first=first: work(first + item), count)  # type: ignore[misc]
+            self._gguf.release(matrix.tensor)
+            self._progress(self._done + size * (first + count) // items, self._size)
+        self._done += size
 
     def _pack(self, matrix: Matrix) -> None:
         """Straight from the file."""
@@ -118,7 +132,7 @@ class PackedWeights:
             begin = job * _PANELS_A_JOB
             kernel(address_of(fields[group]), begin, min(begin + _PANELS_A_JOB, panels))
 
-        self._team.each(work, jobs * matrix.groups)
+        self._in_batches(matrix, work, jobs * matrix.groups)
 
     def _unpack(self, matrix: Matrix) -> None:
         """Types without a kernel of their own, as float32, a few panels at a time."""
@@ -141,7 +155,7 @@ class PackedWeights:
             fields = np.array([address_of(values), matrix.width * 4, rows, matrix.width, place], np.int64)
             kernel(address_of(fields), 0, -(-rows // F32.rows))
 
-        self._team.each(work, jobs * matrix.groups)
+        self._in_batches(matrix, work, jobs * matrix.groups)
 
 
 def format_of(type_name: str, width: int) -> Format:
