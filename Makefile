@@ -34,7 +34,7 @@ test-lint: $(STAMP) ## style, types, layers
 	$(BIN)/lint-imports
 
 test-unit: $(STAMP) ## no sockets, no sleeping, under a minute
-	$(PYTEST) -q tests/unit tests/architecture
+	$(PYTEST) -q -n auto --dist worksteal tests/unit tests/architecture
 
 test-docs: $(STAMP) ## the documentation builds without a warning
 	@mkdir -p build

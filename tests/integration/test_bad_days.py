@@ -65,13 +65,11 @@ def test_while_a_monstrous_body_is_read_the_others_are_answered(node: NodeProces
 
     sender = threading.Thread(target=send)
     sender.start()
-    asked = 0
+    assert ask(node) == 200
     while not over.is_set():
         assert ask(node) == 200
-        asked += 1
     sender.join()
     assert statuses == [400]
-    assert asked > 0
 
 
 def test_clients_that_say_nothing_keep_nobody_out(tmp_path: Path) -> None:
