@@ -30,8 +30,8 @@ PAGE, PART, LANES = 64, 32, 16
 _ITEM: dict[KvType, int] = {"f32": 4, "f16": 2, "q8_0": 1}
 #: Rows computed at a time, and rows whose logits are (`stage.compiled_stage`).
 STEP_ROWS, HEAD_ROWS = 256, 16
-#: Bytes of a row of quantised activations for each number of it, at most (40 bytes for 32).
-ACTIVATION_BYTES = 1.25
+#: Bytes of a row of quantised activations for each number of it, at most (48 bytes for 32).
+ACTIVATION_BYTES = 1.5
 
 
 def packed_bytes(facts: ModelFacts, layers: LayerRange) -> int:

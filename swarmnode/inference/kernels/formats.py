@@ -53,11 +53,14 @@ F32 = Format("F32", 32, 1, 128, "f32")
 
 FORMATS = {one.name: one for one in (Q4_K, Q5_K, Q6_K, Q8_0, Q4_0, F16, BF16, F32)}
 
-#: A block of activations for superblocks of 256: int8 [256], their sums over 16 (i16 [16]) and over 32
-#: (i16 [8]), and the factor (f32).
-K256_SUM16, K256_SUM32, K256_SCALE, K256_BYTES = 256, 288, 304, 320
-#: A block for blocks of 32: int8 [32], their sum (i32), the factor (f32).
-K32_SUM, K32_SCALE, K32_BYTES = 32, 36, 40
+#: A block of activations for superblocks of 256 is 8 groups of 32: int8 [32], their sums over 16 (i16 [2]),
+#: their factor (f32), the factor times the sum of all (f32), and 4 bytes of padding.
+SUB_SUM16, SUB_SCALE, SUB_SHARE, SUB_BYTES = 32, 36, 40, 48
+K256_BYTES = 8 * SUB_BYTES
+#: A block for blocks of 32: int8 [32], and for each 16 of them the sum (i32 [2]) and the factor (f32 [2]).
+K32_SUM16, K32_SCALES, K32_BYTES = 32, 40, 48
+#: Activations that share a factor, by kind: half as many as in llama.cpp or fewer, for less noise.
+SHARING = {"k256": 32, "k32": 16}
 
 #: Outputs of a product are padded to whole panels of any format.
 PANEL = 32

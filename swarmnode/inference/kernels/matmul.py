@@ -26,12 +26,13 @@ from swarmnode.inference.kernels.dots import (
 from swarmnode.inference.kernels.floats import load_half, widen_bfloat
 from swarmnode.inference.kernels.formats import (
     K32_BYTES,
-    K32_SCALE,
-    K32_SUM,
+    K32_SCALES,
+    K32_SUM16,
     K256_BYTES,
-    K256_SCALE,
-    K256_SUM16,
-    K256_SUM32,
+    SUB_BYTES,
+    SUB_SCALE,
+    SUB_SHARE,
+    SUB_SUM16,
     Format,
 )
 from swarmnode.inference.kernels.jit import Build
@@ -131,13 +132,14 @@ def _store(code: Code, sums: list[Var], outputs: list[Val]) -> None:
 def _tile_q4_q5(
     fifth: bool, code: Code, target: Target, weights: _Weights, inputs: list[Val], outputs: list[Val]
 ) -> None:
-    """sum over superblocks of scale * (d * sum_j s_j (q . x)_j - dmin * sum_j m_j sum(x)_j)."""
+    """sum over superblocks of d * sum_j scale_j s_j (q . x)_j - dmin * sum_j m_j scale_j sum(x)_j, j over 8
+    sub-blocks, whose activations share a factor."""
     size = 2880 if fifth else 2368
     scales = 2560 if fifth else 2048
     sums = _accumulators(code, len(inputs))
     with code.range(0, weights.blocks) as block:
         base, here = weights.address + block * size, block * K256_BYTES
-        totals = [Var(code, code.const(I32V, 0)) for _ in inputs]
+        totals, leasts = _accumulators(code, len(inputs)), _accumulators(code, len(inputs))
         with code.range(0, 8) as part:
             packed = base + part * 256
             high = code.load(I8V, base + part * 64, 2048) if fifth else None
@@ -146,27 +148,22 @@ def _tile_q4_q5(
                 weights.ask(base + part * 64, 2048, 64)
             numbers = _nibbles(code, packed, high)
             factor = code.load(vector(I8, LANES), base + part * LANES, scales).unsigned(I32V)
-            for row, total in zip(inputs, totals, strict=True):
-                at = row + here + part * 32
+            minimum = code.load(vector(I8, LANES), base + part * LANES, scales + 128).unsigned(I32V)
+            minimum = minimum.to_float(F32V)
+            for row, total, least in zip(inputs, totals, leasts, strict=True):
+                at = row + (here + part * SUB_BYTES)
                 quads = [broadcast4(code, at, 4 * index) for index in range(8)]
                 exact = dot_group(code, target, numbers, quads, 31 if fifth else 15)
-                total.set(total.get() + exact * factor)
+                scale = code.splat(code.load(F32, at, SUB_SCALE))
+                share = code.splat(code.load(F32, at, SUB_SHARE))
+                least.set(code.fma(minimum, share, least.get()))
+                total.set(code.fma((exact * factor).to_float(F32V), scale, total.get()))
         weights.ask(base, scales, 320)
-        minima = [
-            code.load(vector(I8, 32), base, scales + 128 + 32 * pair).unsigned(I16V) for pair in range(4)
-        ]
         delta = load_half(code, target, base, scales + 256)
         delta_min = load_half(code, target, base, scales + 288)
-        for row, total, result in zip(inputs, totals, sums, strict=True):
-            at = row + here
-            least = code.const(I32V, 0)
-            for pair in range(4):
-                pairs = broadcast_pair(code, at, K256_SUM32 + 4 * pair)
-                least = dot_pairs(code, target, least, minima[pair], pairs)
-            down = delta_min * least.to_float(F32V)
-            value = code.fma(delta, total.get().to_float(F32V), down * -1.0)
-            scale = code.splat(code.load(F32, at, K256_SCALE))
-            result.set(code.fma(scale, value, result.get()))
+        for total, least, result in zip(totals, leasts, sums, strict=True):
+            value = code.fma(delta, total.get(), delta_min * least.get() * -1.0)
+            result.set(result.get() + value)
     _store(code, sums, outputs)
 
 
@@ -191,11 +188,12 @@ def _shifted(value: Val, left: int) -> Val:
 
 
 def _tile_q6(code: Code, target: Target, weights: _Weights, inputs: list[Val], outputs: list[Val]) -> None:
-    """sum over superblocks of scale * d * sum_j s_j ((q . x)_j - 32 sum(x)_j), j over 16 sub-blocks."""
+    """sum over superblocks of d * sum_i scale_i sum_j s_j ((q . x)_j - 32 sum(x)_j), i over 8 groups of
+    activations that share a factor, j over the 2 sub-blocks of each."""
     sums = _accumulators(code, len(inputs))
     with code.range(0, weights.blocks) as block:
         base, here = weights.address + block * 3360, block * K256_BYTES
-        totals = [Var(code, code.const(I32V, 0)) for _ in inputs]
+        totals = [Var(code, code.const(F32V, 0.0)) for _ in inputs]
         with code.range(0, 8) as part:
             packed = base + part * 256
             weights.ask(packed, 0, 256)
@@ -208,63 +206,79 @@ def _tile_q6(code: Code, target: Target, weights: _Weights, inputs: list[Val], o
                 low.append((one & 15) | (_shifted(bits[index // 2], 4 - place) & 48))
                 nibble = (one.bits(I16V) >> 4).bits(I8V) & 15
                 top.append(nibble | (_shifted(bits[index // 2], 2 - place) & 48))
-            at = base + part * 32
-            signed = [code.load(vector(I8, LANES), at, 3072 + 16 * half) for half in range(2)]
+            scales = base + part * 32
+            signed = [code.load(vector(I8, LANES), scales, 3072 + 16 * half) for half in range(2)]
             factors = [one.signed(I32V) for one in signed]
             pair = ((factors[0] & 0xFFFF) | (factors[1] << 16)).bits(I16V)
             for row, total in zip(inputs, totals, strict=True):
-                place_x = row + here + part * 32
-                result = total.get()
+                at = row + (here + part * SUB_BYTES)
+                result = code.const(I32V, 0)
                 for half, numbers in enumerate((low, top)):
-                    quads = [broadcast4(code, place_x, 16 * half + 4 * index) for index in range(4)]
+                    quads = [broadcast4(code, at, 16 * half + 4 * index) for index in range(4)]
                     result = result + dot_group(code, target, numbers, quads, 63) * factors[half]
-                middle = broadcast_pair(code, row + here + part * 4, K256_SUM16)
+                middle = broadcast_pair(code, at, SUB_SUM16)
                 offset = dot_pairs(code, target, code.const(I32V, 0), pair, middle)
-                total.set(result - (offset << 5))
+                scale = code.splat(code.load(F32, at, SUB_SCALE))
+                total.set(code.fma((result - (offset << 5)).to_float(F32V), scale, total.get()))
         weights.ask(base, 3072, 288)
         delta = load_half(code, target, base, 3328)
-        for row, total, result_sum in zip(inputs, totals, sums, strict=True):
-            scale = code.splat(code.load(F32, row + here, K256_SCALE))
-            value = delta * total.get().to_float(F32V)
-            result_sum.set(code.fma(scale, value, result_sum.get()))
+        for total, result_sum in zip(totals, sums, strict=True):
+            result_sum.set(code.fma(delta, total.get(), result_sum.get()))
     _store(code, sums, outputs)
 
 
 def _tile_q8(code: Code, target: Target, weights: _Weights, inputs: list[Val], outputs: list[Val]) -> None:
-    """sum over blocks of 32 of scale * d * (q . x)."""
-    sums = _accumulators(code, len(inputs))
-    with code.range(0, weights.blocks) as block:
-        base, here = weights.address + block * 544, block * K32_BYTES
-        weights.ask(base, 0, 544)
-        numbers = [code.load(I8V, base, 64 * index) for index in range(8)]
-        delta = load_half(code, target, base, 512)
-        for row, result in zip(inputs, sums, strict=True):
-            at = row + here
-            start = code.const(I32V, 0)
-            if offset := offset_of(target):
-                start = code.splat(code.load(I32, at, K32_SUM) * -offset)
-            quads = [broadcast4(code, at, 4 * index) for index in range(8)]
-            exact = dot_signed(code, target, numbers, quads, start)
-            scale = code.splat(code.load(F32, at, K32_SCALE))
-            result.set(code.fma(scale * delta, exact.to_float(F32V), result.get()))
-    _store(code, sums, outputs)
+    """sum over blocks of 32 of d * sum_i scale_i (q . x)_i, i over 2 groups of activations."""
+
+    def exact(at: Val, numbers: list[Val], quads: list[Val], group: int) -> Val:
+        start = code.const(I32V, 0)
+        if offset := offset_of(target):
+            start = code.splat(code.load(I32, at, K32_SUM16 + 4 * group) * -offset)
+        return dot_signed(code, target, numbers, quads, start)
+
+    def numbers_at(base: Val) -> list[Val]:
+        return [code.load(I8V, base, 64 * index) for index in range(8)]
+
+    _tile_32(code, target, weights, inputs, outputs, 512, numbers_at, exact)
 
 
 def _tile_q4_0(code: Code, target: Target, weights: _Weights, inputs: list[Val], outputs: list[Val]) -> None:
-    """sum over blocks of 32 of scale * d * ((q . x) - 8 sum(x))."""
-    sums = _accumulators(code, len(inputs))
+    """sum over blocks of 32 of d * sum_i scale_i ((q . x)_i - 8 sum(x)_i)."""
+
+    def exact(at: Val, numbers: list[Val], quads: list[Val], group: int) -> Val:
+        found = dot_group(code, target, numbers, quads, 15)
+        return found + code.splat(code.load(I32, at, K32_SUM16 + 4 * group) * -8)
+
+    _tile_32(code, target, weights, inputs, outputs, 256, lambda base: _nibbles(code, base, None), exact)
+
+
+def _tile_32(
+    code: Code,
+    target: Target,
+    weights: _Weights,
+    inputs: list[Val],
+    outputs: list[Val],
+    delta_at: int,
+    numbers_at: Callable[[Val], list[Val]],
+    exact: Callable[[Val, list[Val], list[Val], int], Val],
+) -> None:
+    """Blocks of 32: exact(activations, 4 vectors of weights, 4 of activations, group): its sum."""
+    sums, size = _accumulators(code, len(inputs)), delta_at + 2 * LANES
     with code.range(0, weights.blocks) as block:
-        base, here = weights.address + block * 288, block * K32_BYTES
-        weights.ask(base, 0, 288)
-        numbers = _nibbles(code, base, None)
-        delta = load_half(code, target, base, 256)
+        base, here = weights.address + block * size, block * K32_BYTES
+        weights.ask(base, 0, size)
+        numbers = numbers_at(base)
+        delta = load_half(code, target, base, delta_at)
         for row, result in zip(inputs, sums, strict=True):
-            at = row + here
-            quads = [broadcast4(code, at, 4 * index) for index in range(8)]
-            exact = dot_group(code, target, numbers, quads, 15)
-            exact = exact + code.splat(code.load(I32, at, K32_SUM) * -8)
-            scale = code.splat(code.load(F32, at, K32_SCALE))
-            result.set(code.fma(scale * delta, exact.to_float(F32V), result.get()))
+            at, parts = row + here, []
+            for group in range(2):
+                mine = range(4 * group, 4 * group + 4)
+                quads = [broadcast4(code, at, 4 * index) for index in mine]
+                whole = exact(at, [numbers[index] for index in mine], quads, group)
+                scale = code.splat(code.load(F32, at, K32_SCALES + 4 * group))
+                parts.append((whole.to_float(F32V), scale))
+            value = code.fma(parts[1][0], parts[1][1], parts[0][0] * parts[0][1])
+            result.set(code.fma(delta, value, result.get()))
     _store(code, sums, outputs)
 
 

@@ -59,7 +59,7 @@ def _paired(code: Code, numbers: Val) -> Val:
 
 
 def _k_scales(code: Code, source: Val, out: Val, row: Val, scales: int) -> None:
-    """The eight 6-bit scales, one after another, and minima, two by two."""
+    """The eight 6-bit scales, one after another, then the minima."""
     low, middle, high = (code.load(vector(I8, 4), source, 4 + 4 * part) for part in range(3))
     first = low & 63
     last = (high & 15) | ((low >> 6) << 4)
@@ -69,7 +69,7 @@ def _k_scales(code: Code, source: Val, out: Val, row: Val, scales: int) -> None:
         scale = (first if index < 4 else last).lane(index % 4)
         least = (first_min if index < 4 else last_min).lane(index % 4)
         code.store(scale, out + row, scales + 16 * index)
-        code.store(least, out + row * 2, scales + 128 + 32 * (index // 2) + index % 2)
+        code.store(least, out + row, scales + 128 + 16 * index)
     code.store(code.load(I16, source), out + row * 2, scales + 256)
     code.store(code.load(I16, source, 2), out + row * 2, scales + 288)
 

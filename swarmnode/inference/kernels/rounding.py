@@ -8,12 +8,13 @@ from swarmnode.inference.kernels.code import F32, F32V, I8, I16, I32, I32V, LANE
 from swarmnode.inference.kernels.floats import narrow_half, widen_half
 from swarmnode.inference.kernels.formats import (
     K32_BYTES,
-    K32_SCALE,
-    K32_SUM,
+    K32_SCALES,
+    K32_SUM16,
     K256_BYTES,
-    K256_SCALE,
-    K256_SUM16,
-    K256_SUM32,
+    SUB_BYTES,
+    SUB_SCALE,
+    SUB_SHARE,
+    SUB_SUM16,
 )
 from swarmnode.inference.kernels.jit import Build
 from swarmnode.inference.kernels.rows import chunks, row_kernel
@@ -26,24 +27,41 @@ I8V16 = vector(I8, LANES)
 
 
 def quantise_256() -> tuple[str, Build]:
-    """float32 rows to blocks of 256 bytes, their sums and one factor: as ggml's Q8_K, rounded to even."""
+    """float32 rows to blocks of 256 bytes with a factor for each 32, rounded to even (`formats`)."""
     return row_kernel("quantise_256", 5, partial(_quantise, 256))
 
 
 def quantise_32() -> tuple[str, Build]:
-    """float32 rows to blocks of 32 bytes, their sum and one factor."""
+    """float32 rows to blocks of 32 bytes with a factor for each 16, rounded to even."""
     return row_kernel("quantise_32", 5, partial(_quantise, 32))
 
 
 def _quantise(size: int, code: Code, fields: list[Val], row: Val) -> None:
     source, target = fields[0] + row * fields[1], fields[3] + row * fields[4]
-    bytes_ = K256_BYTES if size == 256 else K32_BYTES
+    bytes_, fill = (K256_BYTES, _fill_256) if size == 256 else (K32_BYTES, _fill_32)
     with code.range(0, fields[2] // size) as block:
-        _quantise_block(code, source + block * (4 * size), target + block * bytes_, size)
+        fill(code, source + block * (4 * size), target + block * bytes_)
 
 
-def _quantise_block(code: Code, source: Val, out: Val, size: int) -> None:
-    vectors = size // LANES
+def _fill_256(code: Code, source: Val, out: Val) -> None:
+    for group in range(8):
+        at = out + SUB_BYTES * group
+        scale, sums = _quantise_group(code, source + 128 * group, at, 2)
+        for half, total in enumerate(sums):
+            code.store(total.narrow(I16), at, SUB_SUM16 + 2 * half)
+        code.store(scale, at, SUB_SCALE)
+        code.store(scale * (sums[0] + sums[1]).to_float(F32), at, SUB_SHARE)
+
+
+def _fill_32(code: Code, source: Val, out: Val) -> None:
+    for group in range(2):
+        scale, sums = _quantise_group(code, source + 64 * group, out + 16 * group, 1)
+        code.store(sums[0], out, K32_SUM16 + 4 * group)
+        code.store(scale, out, K32_SCALES + 4 * group)
+
+
+def _quantise_group(code: Code, source: Val, out: Val, vectors: int) -> tuple[Val, list[Val]]:
+    """Vectors of 16 numbers that share a factor to bytes; the factor, and the sum of each vector's bytes."""
     largest = code.const(F32V, 0.0)
     values = [code.load(F32V, source, 64 * index) for index in range(vectors)]
     for value in values:
@@ -66,15 +84,7 @@ def _quantise_block(code: Code, source: Val, out: Val, size: int) -> None:
         numbers = whole.to_int(I32V)
         code.store(numbers.narrow(I8V16), out, LANES * index)
         sums.append(code.sum(numbers))
-    if size == 256:
-        for index, total in enumerate(sums):
-            code.store(total.narrow(I16), out, K256_SUM16 + 2 * index)
-        for index in range(0, len(sums), 2):
-            code.store((sums[index] + sums[index + 1]).narrow(I16), out, K256_SUM32 + index)
-        code.store(scale, out, K256_SCALE)
-    else:
-        code.store(sums[0] + sums[1], out, K32_SUM)
-        code.store(scale, out, K32_SCALE)
+    return scale, sums
 
 
 # The residual stream.

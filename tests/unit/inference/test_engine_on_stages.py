@@ -22,7 +22,7 @@ from swarmnode.values.generation import Finished, GenerationRequest, Sampling, T
 
 MODEL = RandomModel(weights="Q8_0", context=640)
 IDS = tuple(int(i) for i in np.random.default_rng(11).integers(0, 320, 513))
-SEEDED = Sampling(temperature=1.0, seed=8)
+SEEDED = Sampling(temperature=1.0, seed=9)
 #: A token and the bits of its log-probability and of those of the likeliest three.
 Bits = list[tuple[int, float, tuple[float, ...]]]
 

@@ -8,11 +8,13 @@ from gguf import GGMLQuantizationType, quants
 
 from swarmnode.inference.kernels.formats import (
     FORMATS,
-    K32_SCALE,
-    K32_SUM,
-    K256_SCALE,
-    K256_SUM16,
-    K256_SUM32,
+    K32_SCALES,
+    K32_SUM16,
+    SHARING,
+    SUB_BYTES,
+    SUB_SCALE,
+    SUB_SHARE,
+    SUB_SUM16,
     Format,
     padded,
     row_bytes,
@@ -53,24 +55,23 @@ def packed(machine, format: Format, raw: np.ndarray, width: int) -> Memory:
 
 
 def activations(format: Format, numbers: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Blocks by hand. numbers: int8 [rows, width]; scales: float32 [rows, blocks]."""
+    """Blocks by hand. numbers: int8 [rows, width]; scales: float32 [rows, groups that share one]."""
     rows, width = numbers.shape
-    size = 256 if format.activation == "k256" else 32
-    blocks = numbers.reshape(rows, width // size, size)
-    out = np.zeros((rows, width // size, row_bytes(format.activation, size)), np.uint8)
-    out[:, :, :size] = blocks.view(np.uint8)
+    out = np.zeros((rows, width // 32, SUB_BYTES), np.uint8)
+    out[:, :, :32] = numbers.reshape(rows, -1, 32).view(np.uint8)
+    sums = numbers.reshape(rows, -1, 2, 16).astype(np.int64).sum(axis=3)
 
-    def sums(step: int, kind: type) -> np.ndarray:
-        whole = blocks.reshape(rows, width // size, -1, step).astype(np.int64).sum(axis=3).astype(kind)
-        return np.ascontiguousarray(whole).view(np.uint8)
+    def put(place: int, values: np.ndarray) -> None:
+        raw = np.ascontiguousarray(values).view(np.uint8).reshape(rows, width // 32, -1)
+        out[:, :, place : place + raw.shape[2]] = raw
 
-    if size == 256:
-        out[:, :, K256_SUM16 : K256_SUM16 + 32] = sums(16, np.int16)
-        out[:, :, K256_SUM32 : K256_SUM32 + 16] = sums(32, np.int16)
+    if format.activation == "k256":
+        put(SUB_SUM16, sums.astype(np.int16))
+        put(SUB_SCALE, scales)
+        put(SUB_SHARE, scales * sums.sum(axis=2).astype(np.float32))
     else:
-        out[:, :, K32_SUM : K32_SUM + 4] = sums(32, np.int32)
-    place = K256_SCALE if size == 256 else K32_SCALE
-    out[:, :, place : place + 4] = np.ascontiguousarray(scales[:, :, None]).view(np.uint8)
+        put(K32_SUM16, sums.astype(np.int32))
+        put(K32_SCALES, scales)
     return out.reshape(rows, -1)
 
 
@@ -115,11 +116,12 @@ def test_equal_to_exact_arithmetic(machine, format: Format, rows: int) -> None:
         raw = file_rows(format, weight_rows, width, 2.0**-6, rows)
         numbers = rng.integers(-127, 128, (rows, width)).astype(np.int8)
         if format.block == 256:
-            numbers //= 8  # sums of superblocks stay below 2**24
-        scales = (2.0 ** rng.integers(-3, 0, (rows, blocks))).astype(np.float32)
+            numbers //= 32  # sums of superblocks stay below 2**24
+        shared = SHARING[format.activation]
+        scales = (2.0 ** rng.integers(-3, 0, (rows, width // shared))).astype(np.float32)
         inputs = activations(format, numbers, scales)
         found = multiply(machine, format, packed(machine, format, raw, width), weight_rows, width, inputs)
-        values = numbers * np.repeat(scales, format.block, axis=1).astype(np.float64)
+        values = numbers * np.repeat(scales, shared, axis=1).astype(np.float64)
         np.testing.assert_array_equal(found, values @ unpacked(format, raw).T)
 
 
@@ -136,7 +138,8 @@ def test_extremes_do_not_overflow(machine, format: Format, byte: int, number: in
         blocks[:, :, place : place + 2] = factor
     width = 2 * format.block
     numbers = np.full((2, width), number, np.int8)
-    inputs = activations(format, numbers, np.ones((2, 2), np.float32))
+    scales = np.ones((2, width // SHARING[format.activation]), np.float32)
+    inputs = activations(format, numbers, scales)
     found = multiply(machine, format, packed(machine, format, raw, width), 3, width, inputs)
     exact = numbers.astype(np.float64) @ unpacked(format, raw).T
     parts = np.abs(numbers).astype(np.float64) @ np.abs(unpacked(format, raw)).T
@@ -150,10 +153,11 @@ def test_usual_factors(machine, format: Format) -> None:
     weight_rows, width, rows = 40, 4 * format.block, 7
     raw = file_rows(format, weight_rows, width, 0.0123)
     numbers = rng.integers(-127, 128, (rows, width)).astype(np.int8)
-    scales = rng.uniform(0.001, 0.1, (rows, 4)).astype(np.float32)
+    shared = SHARING[format.activation]
+    scales = rng.uniform(0.001, 0.1, (rows, width // shared)).astype(np.float32)
     inputs = activations(format, numbers, scales)
     found = multiply(machine, format, packed(machine, format, raw, width), weight_rows, width, inputs)
-    values = numbers * np.repeat(scales, format.block, axis=1).astype(np.float64)
+    values = numbers * np.repeat(scales, shared, axis=1).astype(np.float64)
     weights = unpacked(format, raw)
     bound = np.abs(values) @ np.abs(weights).T
     assert (np.abs(found - values @ weights.T) <= 2.0**-20 * bound).all()
@@ -208,7 +212,8 @@ def test_groups_of_experts(machine, format: Format) -> None:
     else:
         raw = file_rows(format, experts * weight_rows, width, 0.011)
         numbers = rng.integers(-127, 128, (rows, width)).astype(np.int8)
-        inputs = activations(format, numbers, rng.uniform(0.01, 1, (rows, 2)).astype(np.float32))
+        scales = rng.uniform(0.01, 1, (rows, width // SHARING[format.activation]))
+        inputs = activations(format, numbers, scales.astype(np.float32))
     size, panels = format.bytes(weight_rows, width), format.panels(weight_rows)
     memory, alone = Memory(experts * size), []
     for expert in range(experts):

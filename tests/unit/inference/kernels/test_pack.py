@@ -84,7 +84,7 @@ def one_row(format: Format, block: np.ndarray, row: int) -> np.ndarray:
         numbers = numbers + 16 * (block[at] >> (2 * (inner % 16 // 4) + inner // 16) & 1)
     part = index // 32
     scale = block[scales + 16 * part + row].astype(np.int64)
-    least = block[scales + 128 + 32 * (part // 2) + 2 * row + part % 2].astype(np.int64)
+    least = block[scales + 128 + 16 * part + row].astype(np.int64)
     return half(block, scales + 256, row) * scale * numbers - half(block, scales + 288, row) * least
 
 

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from swarmnode.inference.kernels import rounding
 from swarmnode.inference.kernels.formats import (
-    K32_SCALE,
-    K32_SUM,
-    K256_SCALE,
-    K256_SUM16,
-    K256_SUM32,
+    K32_SCALES,
+    K32_SUM16,
+    SHARING,
+    SUB_BYTES,
+    SUB_SCALE,
+    SUB_SHARE,
+    SUB_SUM16,
     row_bytes,
 )
 from swarmnode.inference.kernels.self_check import awkward_rows
@@ -28,20 +30,26 @@ def random_rows(count: int, rows: int) -> np.ndarray:
 
 
 def quantised(machine, size: int, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The numbers [rows, blocks, size], the factors [rows, blocks], the raw blocks."""
+    """The numbers [rows, groups, size of a group], the factors [rows, groups], the raw blocks of 32."""
     kernel, kind = (rounding.quantise_256(), "k256") if size == 256 else (rounding.quantise_32(), "k32")
     stride = row_bytes(kind, values.shape[1])
     out = np.zeros((len(values), stride), np.uint8)
     machine.run(kernel, [values, values.strides[0], values.shape[1], out, stride], len(values))
-    blocks = out.reshape(len(values), values.shape[1] // size, -1)
-    place = K256_SCALE if size == 256 else K32_SCALE
-    factors = np.ascontiguousarray(blocks[:, :, place : place + 4]).view(np.float32)[:, :, 0]
-    return blocks[:, :, :size].view(np.int8), factors, blocks
+    blocks = out.reshape(len(values), -1, SUB_BYTES)
+    place, count = (SUB_SCALE, 1) if size == 256 else (K32_SCALES, 2)
+    factors = field(blocks, place, count, np.float32).reshape(len(values), -1)
+    return blocks[:, :, :32].reshape(len(values), -1, SHARING[kind]).view(np.int8), factors, blocks
+
+
+def field(blocks: np.ndarray, place: int, count: int, kind: type) -> np.ndarray:
+    """Numbers within each block: [rows, blocks, count]."""
+    size = np.dtype(kind).itemsize * count
+    return np.ascontiguousarray(blocks[:, :, place : place + size]).view(kind)
 
 
 def stated(size: int, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rule in numpy, rounding for rounding."""
-    blocks = values.reshape(len(values), -1, size)
+    blocks = values.reshape(len(values), -1, SHARING["k256" if size == 256 else "k32"])
     peak = np.abs(blocks).max(axis=2)
     factors = peak * np.float32(1 / 127)
     with np.errstate(divide="ignore"):
@@ -57,15 +65,13 @@ def test_quantise(machine, size: int) -> None:
     wanted, scales = stated(size, values)
     np.testing.assert_array_equal(numbers, wanted)
     np.testing.assert_array_equal(factors.view(np.uint32), scales.view(np.uint32))
+    sums = numbers.reshape(len(values), -1, 2, 16).astype(np.int32).sum(axis=3)
     if size == 256:
-        for step, place, count in ((16, K256_SUM16, 16), (32, K256_SUM32, 8)):
-            found = np.ascontiguousarray(blocks[:, :, place : place + 2 * count]).view(np.int16)
-            np.testing.assert_array_equal(
-                found, numbers.reshape(10, 2, count, step).astype(np.int16).sum(axis=3)
-            )
+        np.testing.assert_array_equal(field(blocks, SUB_SUM16, 2, np.int16), sums)
+        share = field(blocks, SUB_SHARE, 1, np.float32)[:, :, 0]
+        np.testing.assert_array_equal(share, scales * sums.sum(axis=2).astype(np.float32))
     else:
-        found = np.ascontiguousarray(blocks[:, :, K32_SUM : K32_SUM + 4]).view(np.int32)[:, :, 0]
-        np.testing.assert_array_equal(found, numbers.astype(np.int32).sum(axis=2))
+        np.testing.assert_array_equal(field(blocks, K32_SUM16, 2, np.int32), sums)
 
 
 @pytest.mark.parametrize("size", [256, 32])
@@ -96,7 +102,7 @@ def test_a_fault_makes_the_factor_none(machine, size: int, fault: float) -> None
         values = random_rows(256, 2)
         values[1, place] = fault
         numbers, factors, _ = quantised(machine, size, values)
-        block = place // size
+        block = place // SHARING["k256" if size == 256 else "k32"]
         assert np.isfinite(factors[0]).all()
         assert not np.isfinite(factors[1, block])
         assert np.isfinite(np.delete(factors[1], block)).all()
