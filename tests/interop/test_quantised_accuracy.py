@@ -8,7 +8,6 @@ and type.
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 
@@ -27,8 +26,8 @@ STAGE = os.environ.get("SWARMNODE_ACCURACY_STAGE", accuracy.STAGE)
 FAMILIES = tuple(ACCURACY)
 #: Two implementations of float32 agree so far: float16 tables of GELU in llama.cpp leave 1e-6.
 F32_KL, F32_WORST = 2e-6, 0.02
-#: The largest differences of a mixture, over llama.cpp's, where both are made by other experts.
-MIXTURE_WORST = 1.5
+#: The largest difference of a mixture, over llama.cpp's, where both are made by another expert being asked.
+MIXTURE_WORST = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -36,27 +35,20 @@ def llama_cpp() -> LlamaCpp:
     return LlamaCpp(find_library())
 
 
-def expected_wrong(theirs: int) -> float:
-    """As many clear positions may be wrong as are with llama.cpp, and three standard deviations more."""
-    return theirs + 3 * math.sqrt(theirs + 1)
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_farther_from_float32_than_llama_cpp(tmp_path: Path, llama_cpp: LlamaCpp, family: str) -> None:
-    worst: list[float] = []
+    mixture = bool(ACCURACY[family].experts)
     for weights in accuracy.WEIGHTS:
         result = accuracy.compare(tmp_path, family, weights, llama_cpp, STAGE, {"kv": "f32"})
         ours, theirs = result.ours, result.theirs
         assert ours.positions >= 1000 and ours.clear > 500
         assert theirs.kl > 1e-5, "llama.cpp rounds activations: the comparison would be empty without that"
+        assert ours.kl <= accuracy.ALLOWANCE * theirs.kl
         assert ours.kl_median <= accuracy.ALLOWANCE * theirs.kl_median
-        assert ours.wrong <= expected_wrong(theirs.wrong)
-        worst.append(ours.worst_of_each / theirs.worst_of_each)
         # In a mixture a rounding may change which expert is asked: the few positions where it does are
-        # farther off by orders of magnitude and make the mean a matter of luck.
-        if not ACCURACY[family].experts:
-            assert ours.kl <= accuracy.ALLOWANCE * theirs.kl
-    assert sum(worst) / len(worst) <= (MIXTURE_WORST if ACCURACY[family].experts else accuracy.ALLOWANCE)
+        # farther off by orders of magnitude, in both engines, and the farthest is a matter of luck.
+        assert ours.worst_top <= (MIXTURE_WORST if mixture else accuracy.ALLOWANCE) * theirs.worst_top
+        assert ours.wrong <= (theirs.wrong if mixture else 0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
