@@ -13,6 +13,8 @@ from collections.abc import Sequence
 FIRST_CHUNK = 8
 #: Seconds that a chunk may take where nobody else waits for a token: a cancel waits no longer.
 ALONE_SECONDS = 1.0
+#: Of the target, what a chunk is planned for: rows cost more the later they are in a text.
+_MARGIN = 0.85
 #: Weight of a new measurement among the old.
 _NEW = 0.3
 #: A row of a prompt costs at least this part of a step's mean row: guards against noise.
@@ -34,7 +36,7 @@ class RowBudget:
         those that answer."""
         if not self._tried:
             return min(self._chunk, FIRST_CHUNK)
-        seconds = self._target if others_wait else max(self._target, ALONE_SECONDS)
+        seconds = _MARGIN * self._target if others_wait else max(self._target, ALONE_SECONDS)
         return max(1, min(self._chunk, int(seconds / self._row_seconds), 2 * self._tried))
 
     def learn(self, answering: int, prompt: int, seconds: float) -> None:

@@ -69,7 +69,8 @@ def test_a_long_target_holds_alone_too() -> None:
     machine = Machine(0.0, 0.1, target=5.0)
     for _ in range(10):
         machine.step(0, True)
-    assert machine.budget.rows(False) == machine.budget.rows(True) == pytest.approx(50, abs=1)
+    assert machine.budget.rows(False) == pytest.approx(50, abs=1)
+    assert machine.budget.rows(True) == pytest.approx(0.85 * 50, abs=1)  # planned with a margin
 
 
 def test_noise_does_not_open_the_gates() -> None:
