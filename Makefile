@@ -34,7 +34,7 @@ test-lint: $(STAMP) ## style, types, layers
 	$(BIN)/lint-imports
 
 test-unit: $(STAMP) ## no sockets, no sleeping, under a minute
-	$(PYTEST) -q -n auto --dist worksteal tests/unit tests/architecture
+	$(PYTEST) -q -n auto --dist worksteal -m "not slow" tests/unit tests/architecture
 
 test-docs: $(STAMP) ## the documentation builds without a warning
 	@mkdir -p build
@@ -47,7 +47,7 @@ test-integration: $(STAMP) ## real processes on loopback, and other people's tru
 
 test-interop: $(STAMP) ## other implementations of what we compute and speak; what takes long
 	$(PYTEST) -q tests/interop
-	$(PYTEST) -q -m slow tests/contracts tests/traces tests/integration
+	$(PYTEST) -q -m slow tests/unit tests/contracts tests/traces tests/integration
 
 test-clients: $(STAMP) ## official SDKs and command-line clients
 	$(PYTEST) -q tests/clients

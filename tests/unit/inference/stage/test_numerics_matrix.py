@@ -29,11 +29,27 @@ KEYS = block_keys(b"salt", IDS.tolist())
 TARGETS = [one.name for one in available()]
 CHUNKS = [1, 7, 64, ROWS]
 THREADS = [1, 2]
-#: Everything on the best instruction set, every number of threads, of chunks and of rows on the others.
-ALONE = [(TARGETS[0], threads, chunk) for threads in THREADS for chunk in CHUNKS]
-ALONE += [(name, *pair) for name in TARGETS[1:] for pair in ((1, 1), (2, 7), (1, 64), (2, ROWS))]
-COMPANY = [(TARGETS[0], size) for size in range(2, 9)]
-COMPANY += [(name, size) for name in TARGETS[1:] for size in (3, 8)]
+#: Everything on the best instruction set; every number of threads, of chunks and of rows on the others.
+#: What is left of the full product is run where there is time.
+QUICK_ALONE = ((1, 1), (2, 7), (1, 64), (2, ROWS))
+QUICK_COMPANY = (3, 8)
+
+
+def _slow_unless(quick: bool, *values: object) -> object:
+    return pytest.param(*values, marks=() if quick else pytest.mark.slow)
+
+
+ALONE = [
+    _slow_unless(name == TARGETS[0] or (threads, chunk) in QUICK_ALONE, name, threads, chunk)
+    for name in TARGETS
+    for threads in THREADS
+    for chunk in CHUNKS
+]
+COMPANY = [
+    _slow_unless(name == TARGETS[0] or size in QUICK_COMPANY, name, size)
+    for name in TARGETS
+    for size in range(2, 9)
+]
 WIDE = {"hidden": 256, "feed_forward": 256, "head_dim": 64}
 WEIGHTS = ["Q4_K", "Q6_K", "Q8_0", "F16", "F32"]
 
