@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import llvmlite.binding as llvm
-from llvmlite import ir
 
 from swarmnode.inference.kernels.code import I8, I16, I32, I32V, Code, Val, vector
 from swarmnode.inference.kernels.targets import Target
@@ -162,8 +161,3 @@ _QUADS: dict[str, Callable[[Code, Val, Val, Val], Val]] = {
     "neon": _neon,
     "portable": _portable,
 }
-
-
-def zeros(kind: ir.Type, code: Code) -> Val:
-    """A vector of zeros."""
-    return code.const(kind, 0)
