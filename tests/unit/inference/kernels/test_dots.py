@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from swarmnode.inference.kernels.code import I64, Code, vector
+from swarmnode.inference.kernels.code import I64, Code
 from swarmnode.inference.kernels.dots import (
     I8V,
     I16V,
@@ -16,7 +16,6 @@ from swarmnode.inference.kernels.dots import (
     dot_pairs,
     dot_signed,
     offset_of,
-    zeros,
 )
 
 VECTORS = 8
@@ -101,12 +100,3 @@ def test_pairs_of_words(machine) -> None:
         machine.apply("dots", partial(pairs, machine.target), one, two, start, out)
         expected = (one.astype(np.int64) * two).reshape(16, 2).sum(axis=1) + start
         np.testing.assert_array_equal(out, expected)
-
-
-def test_zeros() -> None:
-    from llvmlite import ir
-
-    code = Code(ir.Module("m"), "f", 0)
-    assert "zeroinitializer" in str(zeros(vector(I64, 2), code).ir) or "i64 0" in str(
-        zeros(vector(I64, 2), code).ir
-    )
