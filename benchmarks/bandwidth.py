@@ -85,11 +85,6 @@ def _read_all(module: ir.Module) -> None:
     code.end()
 
 
-def run(threads: int) -> dict[str, Any]:
-    """As a half of a pair calls it."""
-    return {"bytes_s": measure(threads), "threads": threads}
-
-
 def main() -> None:
     """Print it for some numbers of threads."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bandwidth", description=__doc__)

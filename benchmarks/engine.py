@@ -27,9 +27,8 @@ from benchmarks.raw import RawFile
 #: Or `swarmnode.inference.offline_bench:run`, or any other function like it.
 OURS = "benchmarks.ours:run"
 THEIRS = "benchmarks.peer:run"
-PROBE = "benchmarks.bandwidth:run"
 #: Where pairs were dropped, further ones are measured, up to this many times the pairs asked for.
-MOST_PAIRS = 2
+MOST_PAIRS = 3
 TRIAL_REPEATS = 1
 
 
@@ -54,17 +53,15 @@ class Side:
     options: Mapping[str, Any]
 
 
-def measure_half(side: Side, model: Path, threads: int, repeats: int) -> Values:
-    """Tokens a second of each test, repeat by repeat, in a process of its own (each call warms up itself)."""
+def measure_half(side: Side, model: Path, threads: int, repeats: int) -> tuple[Values, float]:
+    """Tokens a second of each test, repeat by repeat, in a process of its own (each call warms up itself),
+    and the bytes of memory that this process read a second."""
     calls = [[str(model), prompt, answer, threads] for prompt, answer in CALLS]
-    arguments = [side.function, calls, dict(side.options), repeats]
-    answers = run_half("benchmarks.half:several", arguments, {}, 1)[0]
-    return {test: [float(turn[call][field]) for turn in answers] for test, (call, field) in TESTS.items()}
-
-
-def probe(threads: int) -> float:
-    """Bytes of memory read a second just now."""
-    return float(run_half(PROBE, [threads], {}, 1)[0]["bytes_s"])
+    arguments = [side.function, calls, dict(side.options), repeats, threads]
+    answer = run_half("benchmarks.half:several", arguments, {}, 1)[0]
+    turns = answer["turns"]
+    values = {test: [float(turn[call][field]) for turn in turns] for test, (call, field) in TESTS.items()}
+    return values, float(answer["probe"])
 
 
 def choose_peer(raw: RawFile, peers: Sequence[Side], model: Path, threads: int) -> Side:
@@ -74,7 +71,7 @@ def choose_peer(raw: RawFile, peers: Sequence[Side], model: Path, threads: int) 
         return peers[0]
     trials: list[Values] = []
     for peer in peers:
-        values = measure_half(peer, model, threads, TRIAL_REPEATS)
+        values, _ = measure_half(peer, model, threads, TRIAL_REPEATS)
         raw.add("trial", model=model.stem, threads=threads, peer=peer.name, values=values)
         trials.append(values)
     best = [max(range(len(peers)), key=lambda n: statistics.median(trials[n][test])) for test in TESTS]
@@ -91,10 +88,10 @@ def measure_pairs(
         if min(kept) >= options.pairs:
             return
         for label, side in sides.items():
-            seen = probe(threads)
+            measured, seen = measure_half(side, model, threads, options.repeats)
             about = {"model": model.stem, "threads": threads, "pair": number, "side": label}
             about |= {"engine": side.name, "hogs": options.hogs, "probe": seen}
-            for test, values in measure_half(side, model, threads, options.repeats).items():
+            for test, values in measured.items():
                 print(raw.add("half", test=test, values=values, **about), flush=True)
 
 

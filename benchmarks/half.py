@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bandwidth import measure
+
 #: Seconds that a half may take before it is given up.
 MAX_SECONDS = 1800.0
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,10 +48,15 @@ def run_half(
     return answer
 
 
-def several(function: str, calls: list[list[Any]], options: dict[str, Any], repeats: int) -> list[list[Any]]:
-    """What the function returns for each of some calls, all of them again and again."""
+def several(
+    function: str, calls: list[list[Any]], options: dict[str, Any], repeats: int, probe: int
+) -> dict[str, Any]:
+    """turns: what the function returns for each of some calls, all of them again and again; probe: bytes of
+    memory that `probe` threads of this process read a second before."""
+    seen = measure(probe)
     called = find(function)
-    return [[called(*arguments, **options) for arguments in calls] for _ in range(repeats)]
+    turns = [[called(*arguments, **options) for arguments in calls] for _ in range(repeats)]
+    return {"turns": turns, "probe": seen}
 
 
 def find(path: str) -> Any:

@@ -17,21 +17,21 @@ from benchmarks.goals import wanted_ratio, wanted_share
 
 #: A half whose repeats differ by more than this share of their median was disturbed.
 MAX_SPREAD = 0.30
-#: So was one before which memory was read slower than this share of the run's median.
+#: Halves ran on like memory if the slower reading speed is at least this share of the faster one.
 MIN_PROBE = 0.80
 
 RULE = (
     f"A pair is dropped if the repeats of either half differ (largest less smallest) by more than "
-    f"{MAX_SPREAD:.0%} of their median, or if the reading speed of memory measured just before either half "
-    f"is below {MIN_PROBE:.0%} of the median of all those measured with as many threads. The rule was fixed "
+    f"{MAX_SPREAD:.0%} of their median, or if the reading speed of memory, measured in each half's process "
+    f"just before it, is in one half below {MIN_PROBE:.0%} of what it is in the other. The rule was fixed "
     f"before anything was measured, and does not ask which engine was faster."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """One engine's turn. values: tokens a second, repeat by repeat; probe: bytes of memory read a second
-    just before."""
+    """One engine's turn. values: tokens a second, repeat by repeat; probe: bytes of memory that its process
+    could read a second just before."""
 
     values: tuple[float, ...]
     probe: float
@@ -60,7 +60,7 @@ class Pair:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Of the pairs kept. ratio_low and ratio_high: the range of single pairs' ratios. probe: median bytes
-    a second. All are NaN if none is kept."""
+    a second. per_byte: median of our tokens for each byte that could be read. All are NaN if none is kept."""
 
     kept: int
     dropped: int
@@ -70,28 +70,25 @@ class Summary:
     ratio_low: float
     ratio_high: float
     probe: float
+    per_byte: float
 
     def share(self, bytes_a_token: float) -> float:
         """Bytes of weights read a second by our engine, as a share of the memory's reading speed."""
-        return self.ours * bytes_a_token / self.probe
+        return self.per_byte * bytes_a_token
 
 
-def is_kept(pair: Pair, median_probe: float) -> bool:
+def is_kept(pair: Pair) -> bool:
     """Whether the rule keeps the pair."""
-    return all(
-        half.spread <= MAX_SPREAD and half.probe >= MIN_PROBE * median_probe
-        for half in (pair.ours, pair.theirs)
-    )
+    slower, faster = sorted((pair.ours.probe, pair.theirs.probe))
+    return slower >= MIN_PROBE * faster and max(pair.ours.spread, pair.theirs.spread) <= MAX_SPREAD
 
 
 def summarise(pairs: Sequence[Pair]) -> Summary:
     """Apply the rule, then medians."""
-    probes = [half.probe for pair in pairs for half in (pair.ours, pair.theirs)]
-    middle = statistics.median(probes) if probes else 0.0
-    kept = [pair for pair in pairs if is_kept(pair, middle)]
+    kept = [pair for pair in pairs if is_kept(pair)]
     if not kept:
         nan = float("nan")
-        return Summary(0, len(pairs), nan, nan, nan, nan, nan, nan)
+        return Summary(0, len(pairs), nan, nan, nan, nan, nan, nan, nan)
     ratios = [pair.ratio for pair in kept]
     return Summary(
         kept=len(kept),
@@ -102,6 +99,7 @@ def summarise(pairs: Sequence[Pair]) -> Summary:
         ratio_low=min(ratios),
         ratio_high=max(ratios),
         probe=statistics.median(half.probe for pair in kept for half in (pair.ours, pair.theirs)),
+        per_byte=statistics.median(pair.ours.value / pair.ours.probe for pair in kept),
     )
 
 

@@ -40,19 +40,25 @@ def test_a_half_is_the_median_of_its_repeats() -> None:
 
 
 def test_a_pair_with_restless_repeats_is_dropped() -> None:
-    assert is_kept(pair(10, 10, spread=0.29), GOOD)
-    assert not is_kept(pair(10, 10, spread=0.31), GOOD)
-    assert not is_kept(Pair(half(10), half(10, spread=0.31)), GOOD)
+    assert is_kept(pair(10, 10, spread=0.29))
+    assert not is_kept(pair(10, 10, spread=0.31))
+    assert not is_kept(Pair(half(10), half(10, spread=0.31)))
 
 
-def test_a_pair_measured_while_memory_was_slow_is_dropped() -> None:
-    assert is_kept(pair(10, 10, probe=0.81 * GOOD), GOOD)
-    assert not is_kept(pair(10, 10, probe=0.79 * GOOD), GOOD)
-    assert not is_kept(Pair(half(10), half(10, probe=0.79 * GOOD)), GOOD)
+def test_a_pair_whose_halves_had_unlike_memory_is_dropped() -> None:
+    assert is_kept(pair(10, 10, probe=0.81 * GOOD))
+    assert not is_kept(pair(10, 10, probe=0.79 * GOOD))
+    assert not is_kept(Pair(half(10), half(10, probe=0.79 * GOOD)))
+    assert is_kept(Pair(half(10, probe=0.5 * GOOD), half(10, probe=0.5 * GOOD)))
+
+
+def test_the_share_is_of_the_memory_that_each_half_had() -> None:
+    halves = [half(10, probe=20e9), half(20, probe=40e9), half(21, probe=40e9)]
+    assert summarise([Pair(one, one) for one in halves]).share(1e9) == pytest.approx(0.5)
 
 
 def test_slow_results_alone_drop_nothing() -> None:
-    assert is_kept(pair(1, 100), GOOD) and is_kept(pair(100, 1), GOOD)
+    assert is_kept(pair(1, 100)) and is_kept(pair(100, 1))
 
 
 def test_a_summary_has_medians_of_what_is_kept() -> None:
