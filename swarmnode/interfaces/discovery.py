@@ -8,15 +8,16 @@ from swarmnode.interfaces.plugin import IPluginDescription
 
 
 class IDiscovery(IPluginDescription):
-    """The description. Its factory is called as `factory(found)` and returns an `ISearch`;
-    `found(address, how)` is to be called with every address met, as a multiaddr string."""
+    """The description. Its factory is called as `factory(host, found, settings)`, with an
+    `interfaces.host.Host` and `NetworkSettings`, and returns an `ISearch`; `found(peer, addresses, how)`
+    is to be called with every peer met: its id or None, `Multiaddr`s, and the method's name."""
 
 
 class ISearch(Interface):
     """A search under way."""
 
     def start():
-        """Begin. Returns a Deferred that fires when the first round is over."""
+        """Begin. Returns None or a Deferred that fires when the first round is over."""
 
     def stop():
-        """End; release sockets and timers. Returns a Deferred."""
+        """End; release sockets and timers. Returns None or a Deferred."""

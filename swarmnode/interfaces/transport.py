@@ -1,4 +1,5 @@
-"""Transports: how bytes travel between nodes."""
+"""Transports: how secured connections come about. A transport may need securing and dividing into streams
+(TCP: Noise and yamux above it) or bring both itself (QUIC); the host does not see the difference."""
 
 from __future__ import annotations
 
@@ -8,17 +9,32 @@ from swarmnode.interfaces.plugin import IPluginDescription
 
 
 class ITransport(IPluginDescription):
-    """The description. Its factory is called as `factory(identity)` and returns an `ICarrier`."""
+    """The description. Its factory is called as `factory(identity, clock, entropy, settings)` and
+    returns an `ICarrier`."""
 
     protocols = Attribute("tuple of multiaddr protocol names it dials, innermost last, as ('ip4', 'tcp')")
 
 
 class ICarrier(Interface):
-    """Dials and listens. Connections it yields are raw; securing them is the network's work."""
+    """Dials and listens. What it yields is an `interfaces.host.Connection`: the peer is proven, streams
+    can be opened. What takes too long is given up by the carrier itself, slow handshakes included."""
 
-    def dial(address):
-        """Connect to a multiaddr string; a Deferred of a Twisted transport."""
+    def dials(address):
+        """Whether it can dial this `Multiaddr`."""
+
+    def dial(address, peer):
+        """A Deferred of a `Connection`. peer: who must answer, or None for whoever does. Fails with a
+        `SwarmnodeError`; cancelling gives up."""
 
     def listen(address, accept):
-        """Listen on a multiaddr string; a Deferred of a listening port; `accept(transport)` is
-        called for each connection."""
+        """Listen on a `Multiaddr`; a Deferred of an `IListening`. `accept(connection)` is called for each
+        inbound connection once it is secured."""
+
+
+class IListening(Interface):
+    """A listening address."""
+
+    address = Attribute("the `Multiaddr` really listened on, the port filled in")
+
+    def stop():
+        """Listen no more; a Deferred. Connections stay."""

@@ -10,6 +10,8 @@ from swarmnode.values.errors import Refused
 
 ED25519_KEY_BYTES = 32
 MAX_PEER_ID_CHARS = 128
+#: libp2p: keys of up to 42 bytes are their own id.
+MAX_IDENTITY_BYTES = 44
 
 # PublicKey { Type = 1: Ed25519 (1); Data = 2: 32 bytes } in the spec's one deterministic encoding.
 _PUBLIC_KEY_PREFIX = bytes([0x08, 0x01, 0x12, ED25519_KEY_BYTES])
@@ -75,6 +77,25 @@ def public_key_of(peer: str) -> bytes:
     if not raw.startswith(_MULTIHASH_PREFIX):
         raise _bad(peer, "it does not hold an Ed25519 key")
     return decode_public_key(raw[len(_MULTIHASH_PREFIX) :])
+
+
+def peer_id_bytes(peer: str) -> bytes:
+    """The multihash of a peer id, its binary form. Raises `Refused`."""
+    return _checked_multihash(base58_decode(peer), peer)
+
+
+def peer_id_text(multihash: bytes) -> str:
+    """The text of a binary peer id: an identity multihash (Ed25519, secp256k1) or a SHA-256 (RSA, ECDSA).
+    Raises `Refused`."""
+    return base58_encode(_checked_multihash(multihash, multihash.hex()))
+
+
+def _checked_multihash(raw: bytes, shown: str) -> bytes:
+    identity = raw[:1] == b"\0" and len(raw) <= MAX_IDENTITY_BYTES
+    sha256 = raw[:2] == b"\x12\x20" and len(raw) == 34
+    if len(raw) < 3 or raw[1] != len(raw) - 2 or not (identity or sha256):
+        raise _bad(shown, "it is no multihash of a public key")
+    return raw
 
 
 def _bad(text: str, fault: str) -> Refused:

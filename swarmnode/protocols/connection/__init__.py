@@ -1,0 +1,1 @@
+"""From a pipe of bytes to authenticated streams: multistream-select, Noise, yamux."""

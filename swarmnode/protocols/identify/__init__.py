@@ -1,0 +1,1 @@
+"""libp2p identify, identify/push and signed peer records: who a peer is, where, and what it speaks."""

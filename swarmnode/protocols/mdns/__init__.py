@@ -1,0 +1,1 @@
+"""libp2p's multicast DNS: peers on the same network."""

@@ -1,0 +1,1 @@
+"""Which connections to have: dialling, back-off, limits."""

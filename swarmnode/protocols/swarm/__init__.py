@@ -1,0 +1,1 @@
+"""The swarm's own protocols: messages, who may speak, membership, sealing."""
