@@ -47,7 +47,7 @@ def schema(name: str, **messages: Mapping[str, str]) -> Any:
         for field, text in fields.items():
             _add_field(message, field, text, package)
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
+    pool.Add(file)
     return SimpleNamespace(
         **{
             title: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{title}"))
