@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from swarmnode.values.errors import Refused
 from swarmnode.values.peer_id import peer_id_bytes, peer_id_text
 
-MAX_TEXT = 1024
 MAX_BYTES = 1024
+#: Enough for the text of every address of `MAX_BYTES`.
+MAX_TEXT = 2048
 MAX_PARTS = 16
 MAX_PORT = 65535
 #: Host names as in RFC 1123, with `_` as service names have it.
@@ -43,6 +44,12 @@ def _port(text: str) -> bytes:
     return int(text).to_bytes(2, "big")
 
 
+def _ip6(text: str) -> bytes:
+    if "%" in text:
+        raise ValueError("a zone is written before it, as /ip6zone/NAME")
+    return ipaddress.IPv6Address(text).packed
+
+
 def _name(text: str) -> bytes:
     if not text or len(text) > 253 or not set(text) <= _NAME_CHARS:
         raise ValueError(f"{text!r} is no host name")
@@ -66,7 +73,7 @@ def _checked_name(text: str) -> str:
 
 PROTOCOLS: dict[str, _Kind] = {
     "ip4": _Kind(4, 4, lambda t: ipaddress.IPv4Address(t).packed, lambda d: str(ipaddress.IPv4Address(d))),
-    "ip6": _Kind(41, 16, lambda t: ipaddress.IPv6Address(t).packed, lambda d: str(ipaddress.IPv6Address(d))),
+    "ip6": _Kind(41, 16, _ip6, lambda d: str(ipaddress.IPv6Address(d))),
     "ip6zone": _Kind(42, -1, *_NAME),
     "dns": _Kind(53, -1, *_NAME),
     "dns4": _Kind(54, -1, *_NAME),
@@ -80,6 +87,9 @@ PROTOCOLS: dict[str, _Kind] = {
     "quic": _Kind(460, 0),
     "quic-v1": _Kind(461, 0),
     "tls": _Kind(448, 0),
+    "noise": _Kind(454, 0),
+    "http": _Kind(480, 0),
+    "https": _Kind(443, 0),
     "sni": _Kind(449, -1, *_NAME),
     "ws": _Kind(477, 0),
     "wss": _Kind(478, 0),
@@ -120,7 +130,10 @@ class Multiaddr:
             except (ValueError, Refused, binascii.Error) as error:
                 raise _bad(text, str(error)) from error
             del words[:take]
-        return cls._checked(parts, text)
+        address = cls._checked(parts, text)
+        if len(address.to_bytes()) > MAX_BYTES:
+            raise _bad(text, "it is too long")
+        return address
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Multiaddr:
@@ -176,9 +189,13 @@ class Multiaddr:
 
     @property
     def host(self) -> str | None:
-        """The IP address or host name it begins with."""
-        name, value = self.parts[0]
-        return value if name in ("ip4", "ip6", "dns", "dns4", "dns6", "dnsaddr") else None
+        """The IP address or host name it begins with; a zone stands behind it, `fe80::1%eth0`."""
+        name, value = self._head
+        if name not in ("ip4", "ip6", "dns", "dns4", "dns6", "dnsaddr"):
+            return None
+        # The zone stands before the address in go-multiaddr, behind it in rust-multiaddr.
+        zone = next((text for word, text in self.parts[:2] if word == "ip6zone"), None)
+        return f"{value}%{zone}" if zone and name == "ip6" else value
 
     @property
     def port(self) -> int | None:
@@ -187,14 +204,18 @@ class Multiaddr:
 
     @property
     def transport(self) -> tuple[str, ...]:
-        """The names of its protocols without a final `p2p`: `("ip4", "tcp")`."""
-        return tuple(name for name, _ in self.without_peer().parts)
+        """The names of its protocols without a zone and a final `p2p`: `("ip4", "tcp")`."""
+        return tuple(name for name, _ in self.without_peer().parts if name != "ip6zone")
 
     @property
     def ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         """The IP address it begins with; None for names."""
-        name, value = self.parts[0]
+        name, value = self._head
         return ipaddress.ip_address(value) if name in ("ip4", "ip6") else None
+
+    @property
+    def _head(self) -> tuple[str, str]:
+        return self.parts[1 if self.parts[0][0] == "ip6zone" and len(self.parts) > 1 else 0]
 
     def without_peer(self) -> Multiaddr:
         """The same without `/p2p/...` at its end."""
@@ -206,8 +227,10 @@ class Multiaddr:
 
 
 def tcp_address(host: str, port: int) -> Multiaddr:
-    """`/ip4/host/tcp/port`, or ip6. Raises `Refused` when `host` is no IP address."""
-    return Multiaddr.parse(f"/{'ip6' if ':' in host else 'ip4'}/{host.split('%')[0]}/tcp/{port}")
+    """`/ip4/host/tcp/port`, or ip6, with its zone. Raises `Refused` when `host` is no IP address."""
+    plain, _, zone = host.partition("%")
+    before = f"/ip6zone/{zone}" if zone else ""
+    return Multiaddr.parse(f"{before}/{'ip6' if ':' in plain else 'ip4'}/{plain}/tcp/{port}")
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
@@ -217,6 +240,8 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         position, shift = position + 1, shift + 7
         if byte < 0x80:
+            if not byte and shift > 7:
+                raise ValueError("a number is written longer than needed")
             return value, position
     raise ValueError("a number has no end")
 
