@@ -113,6 +113,33 @@ class ConnectionOwner(Protocol):
         """It is gone: the last call."""
 
 
+class Admission(Protocol):
+    """One connection before the gate of a private network, where nothing but the proof is served."""
+
+    @property
+    def verified(self) -> bool:
+        """The peer belongs to the network, though it may not have said yet that it thinks so of us."""
+
+    def serves(self) -> Collection[str]:
+        """What the peer may open a stream for meanwhile."""
+
+    def stream_opened(self, stream: Stream) -> StreamReceiver:
+        """The peer did; raises to refuse."""
+
+    def confirm(self) -> None:
+        """The verified peer uses the connection: it thinks so of us."""
+
+    def cancel(self) -> None:
+        """The connection is of no interest any more; nothing is settled after that."""
+
+
+class Gate(Protocol):
+    """Lets peers in, or not, before a host has anything to do with them."""
+
+    def admit(self, connection: Connection, settled: Callable[[SwarmnodeError | None], None]) -> Admission:
+        """A connection has come about. settled: called once, with why the peer cannot be let in, or None."""
+
+
 class HostWatcher(Protocol):
     """Told about peers as wholes, however many connections they have. A private network's peers are
     connected when they have proven that they belong to it."""
@@ -156,7 +183,7 @@ class Host(Protocol):
     def open(self, peer: str, protocols: Sequence[str], receiver: StreamReceiver) -> Any:
         """A Deferred of a `Stream` with its protocol agreed, connecting first where needed. With a single
         protocol it comes as soon as the connection is there (a lazy offer): a refusal then arrives as
-        `receiver.lost`. Cancelling gives up."""
+        `receiver.lost`. When the Deferred fails the receiver hears nothing. Cancelling gives up."""
 
     def disconnect(self, peer: str, error: SwarmnodeError | None = None) -> None:
         """Close all connections to the peer. With a `PeerFault` it is not dialled again for a while."""

@@ -1,1 +1,1 @@
-"""Which connections to have: dialling, back-off, limits."""
+"""Which connections to have: dialling, limits, duplicates, and who goes when there are too many."""

@@ -1,0 +1,362 @@
+"""The host: the connection pool bound to carriers, and streams by protocol id.
+
+Carriers yield secured connections; in a private network each passes the gate first; the pool
+(`protocols.pool`) decides which are used. Nothing here knows what carries them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.python.failure import Failure
+
+from swarmnode.driving.driver import Clock, Driver
+from swarmnode.interfaces.host import Accept as AcceptStream
+from swarmnode.interfaces.host import Connection, Gate, HostWatcher, Stream, StreamReceiver
+from swarmnode.network.dials import Dials
+from swarmnode.network.interfaces import machine_addresses
+from swarmnode.network.link import MAX_INBOUND_STREAMS, Link, as_error
+from swarmnode.network.listeners import Listeners
+from swarmnode.network.opening import Opening
+from swarmnode.network.resolving import Resolve, needs_resolving
+from swarmnode.network.watching import Watchers
+from swarmnode.policy.dialling import dial_order, shared_subnet
+from swarmnode.protocols.pool import vocabulary as pool
+from swarmnode.protocols.pool.backoff import Rng
+from swarmnode.protocols.pool.limits import PoolLimits
+from swarmnode.protocols.pool.machine import ConnectionPool
+from swarmnode.protocols.pool.peers import preference
+from swarmnode.values.errors import Refused, SwarmnodeError, Unavailable
+from swarmnode.values.multiaddr import Multiaddr, tcp_address
+from swarmnode.values.network import LinkInfo, NetworkSettings
+
+#: How long connections have to end in order when the host stops.
+STOP_SECONDS = 2.0
+#: Inbound connections at the gate of a private network at once.
+MAX_AT_GATE = 64
+
+
+class NetworkHost:
+    """This node among its peers (`interfaces.host.Host`).
+
+    identity: has `peer_id`. carriers: `interfaces.transport.ICarrier`s. rng: as `random.Random`.
+    addresses_of: what is known of a peer's addresses. gate: of a private network. resolve: names into addresses. listen:
+    where, instead of the settings' address and port. interfaces: the IP addresses of this machine.
+    """
+
+    def __init__(
+        self,
+        identity: Any,
+        carriers: Sequence[Any],
+        clock: Clock,
+        rng: Rng,
+        settings: NetworkSettings,
+        addresses_of: Callable[[str], Sequence[Multiaddr]],
+        log: Any,
+        *,
+        gate: Gate | None = None,
+        resolve: Resolve | None = None,
+        listen: Sequence[Multiaddr] | None = None,
+        interfaces: Callable[[], Sequence[str]] = machine_addresses,
+    ) -> None:
+        self._peer_id: str = identity.peer_id
+        self._clock, self._log, self._gate = clock, log, gate
+        self._addresses_of, self._resolve = addresses_of, resolve
+        if listen is None:
+            listen = (tcp_address(settings.listen_address, settings.port),)
+        self._listeners = Listeners(carriers, listen, interfaces, clock)
+        self._dials = Dials(carriers, self._post, self._new_link, gate)
+        self._watchers = Watchers(log)
+        limits = PoolLimits(settings.max_peers, settings.max_connections_per_peer)
+        self._driver = Driver(
+            "connection pool",
+            ConnectionPool(self._peer_id, limits, rng),
+            clock,
+            {
+                pool.Dial: self._dials.dial,
+                pool.GiveUp: self._dials.give_up,
+                pool.Accept: self._accept,
+                pool.Refuse: self._close,
+                pool.CloseConnection: self._close,
+                pool.Connected: self._connected,
+                pool.Disconnected: self._disconnected,
+                pool.Answer: self._answer,
+            },
+            self._broken,
+        )
+        self._taken: dict[str, AcceptStream] = {}
+        self._links: dict[int, Link] = {}
+        self._by_peer: dict[str, list[Link]] = {}
+        self._requests: dict[int, Deferred[str]] = {}
+        self._numbers = self._at_gate = 0
+        self._stopping: Deferred[None] | None = None
+        #: Fails when the host cannot go on.
+        self.ended: Deferred[None] = Deferred()
+
+    # Being there.
+
+    @property
+    def peer_id(self) -> str:
+        return self._peer_id
+
+    def start(self) -> Deferred[None]:
+        """Listen. Fails with a `SwarmnodeError`, and then listens nowhere."""
+        return self._listeners.start(self._arrived).addCallback(lambda _: self._tell_own_addresses())
+
+    def stop(self) -> Deferred[None]:
+        """Listen no more, end all connections, in order if they do so soon, and answer whoever waits."""
+        if self._stopping is not None:
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._stopping = stopped
+        stopping = Unavailable("This node is stopping", code="stopping")
+        self._driver.stop()
+        self._dials.stop()
+        self._fail_requests(stopping)
+        done = DeferredList([self._listeners.stop(), stopped])
+        for peer in tuple(self._by_peer):
+            self._disconnected(pool.Disconnected(peer, stopping))
+        for link in tuple(self._links.values()):
+            link.close(None)
+        late = self._clock.callLater(STOP_SECONDS, self._abort_all)
+        stopped.addBoth(lambda _: late.cancel() if late.active() else None)
+        self._check_stopped()
+        return done.addCallback(lambda _: None)
+
+    def addresses(self) -> tuple[Multiaddr, ...]:
+        return self._listeners.addresses()
+
+    def _tell_own_addresses(self) -> None:
+        self._post(pool.OwnAddresses(self._listeners.everywhere()))
+
+    # Protocols.
+
+    def serve(self, protocol: str, accept: AcceptStream) -> None:
+        if protocol in self._taken:
+            raise Refused(f"The protocol {protocol} is taken already", code="protocol_taken")
+        self._taken[protocol] = accept
+
+    def unserve(self, protocol: str) -> None:
+        self._taken.pop(protocol, None)
+
+    def served(self) -> frozenset[str]:
+        return frozenset(self._taken)
+
+    def serves(self) -> Collection[str]:
+        """The same, in the order in which they were taken."""
+        return self._taken.keys()
+
+    def accept_stream(self, link: Link, stream: Stream) -> StreamReceiver:
+        """An inbound stream; raises to refuse it."""
+        accept = self._taken.get(stream.protocol)
+        if accept is None:
+            raise Refused(f"The protocol {stream.protocol} is not served", code="protocol_unsupported")
+        if sum(each.inbound_streams for each in self._by_peer.get(link.peer, ())) >= MAX_INBOUND_STREAMS:
+            raise Unavailable(f"{MAX_INBOUND_STREAMS} streams are open already", code="too_many_streams")
+        try:
+            return accept(stream)
+        except SwarmnodeError:
+            raise
+        except Exception as error:
+            self._log.error("accepting a stream failed", protocol=stream.protocol, reason=repr(error))
+            raise as_error(error, "Accepting a stream failed") from error
+
+    def receiver_failed(self, stream: Stream, error: Exception) -> None:
+        """A taker of a stream raised."""
+        about = {"protocol": stream.protocol, "peer": stream.peer}
+        self._log.error("a stream's taker failed", **about, reason=repr(error))
+
+    # Peers.
+
+    def connect(self, peer: str | None, addresses: Sequence[Multiaddr] = ()) -> Deferred[str]:
+        if self._driver.stopped:
+            return fail(Unavailable("This node is not on the network", code="stopping"))
+        if peer is not None and peer in self._by_peer:
+            return succeed(peer)
+        if peer is None and len(named := {address.peer for address in addresses}) == 1:
+            return self.connect(named.pop(), addresses) if None not in named else self._want(None, addresses)
+        return self._want(peer, addresses)
+
+    def _want(self, peer: str | None, addresses: Sequence[Multiaddr]) -> Deferred[str]:
+        self._numbers += 1
+        request = self._numbers
+        deferred: Deferred[str] = Deferred(lambda _: self._unwanted(request))
+        self._requests[request] = deferred
+        known = [*addresses, *(self._addresses_of(peer) if peer is not None else ())]
+
+        def found(resolved: Sequence[Multiaddr]) -> None:
+            if request in self._requests:
+                order = dial_order(resolved, self.addresses())
+                self._post(pool.Wanted(request, peer, order))
+
+        if self._resolve is None or not needs_resolving(known):
+            found(known)
+        else:
+            self._resolve(known).addCallbacks(found, lambda why: self._unresolved(request, why))
+        return deferred
+
+    def _unresolved(self, request: int, why: Failure) -> None:
+        deferred = self._requests.pop(request, None)
+        if deferred is not None:
+            deferred.errback(as_error(why.value, "Resolving a name failed"))
+
+    def _unwanted(self, request: int) -> None:
+        if self._requests.pop(request, None) is not None:
+            self._post(pool.Unwanted(request))
+
+    def open(self, peer: str, protocols: Sequence[str], receiver: StreamReceiver) -> Deferred[Stream]:
+        opening = Opening(protocols, receiver)
+        return opening.begin(self.connect(peer), lambda: self._best(peer))
+
+    def disconnect(self, peer: str, error: SwarmnodeError | None = None) -> None:
+        self._post(pool.Drop(peer, error))
+
+    def peers(self) -> tuple[str, ...]:
+        return tuple(self._by_peer)
+
+    def links(self, peer: str) -> tuple[LinkInfo, ...]:
+        return tuple(link.info for link in self._by_peer.get(peer, ()))
+
+    def rtt(self, peer: str) -> float | None:
+        return self._watchers.rtt(peer)
+
+    def weigh(self, peer: str, tag: str, weight: float) -> None:
+        self._post(pool.Weigh(peer, tag, weight))
+
+    def watch(self, watcher: HostWatcher) -> None:
+        self._watchers.add(watcher)
+
+    def _best(self, peer: str) -> Link | None:
+        links = [link for link in self._by_peer.get(peer, ()) if link.usable]
+        return max(links, key=self._preference, default=None)
+
+    def _preference(self, link: Link) -> tuple[bool, bool, float, int]:
+        info = link.info
+        return preference(self._peer_id, link.peer, info.inbound, link.silence > 0, info.since, link.number)
+
+    # Connections.
+
+    def _new_link(self, connection: Connection) -> Link:
+        self._numbers += 1
+        link = Link(self._numbers, connection, self)
+        self._links[link.number] = link
+        return link
+
+    def _arrived(self, connection: Connection) -> None:
+        link = self._new_link(connection)
+        if self._driver.stopped or self._at_gate >= MAX_AT_GATE:
+            link.close(Unavailable("No more connections are taken just now", code="host_busy"))
+            return
+        if self._gate is not None:
+            self._at_gate += 1
+            link.at_gate = True
+        link.enter(self._gate, lambda error: self._settled(link, error))
+
+    def _settled(self, link: Link, error: SwarmnodeError | None) -> None:
+        self._left_gate(link)
+        if error is not None:
+            self._log.info("peer not let in", peer=link.peer, reason=error.message)
+            link.close(error)
+        else:
+            self._post(pool.Arrived(link.number, link.peer, shared_subnet(link.info.remote)))
+
+    def _left_gate(self, link: Link) -> None:
+        if link.at_gate:
+            link.at_gate = False
+            self._at_gate -= 1
+
+    def link_closed(self, link: Link, error: SwarmnodeError | None) -> None:
+        """It is gone."""
+        self._left_gate(link)
+        self._links.pop(link.number, None)
+        self._dials.link_closed(link, error)
+        self._post(pool.Gone(link.number, error))
+        self._leave(link)
+        self._check_stopped()
+
+    def link_alive(self, link: Link, rtt: float) -> None:
+        """It answered."""
+        if link.usable:
+            self._post(pool.Heard(link.number, False))
+            self._watchers.alive(link.peer, rtt)
+
+    def link_quiet(self, link: Link, seconds: float) -> None:
+        """It does not answer."""
+        if link.usable:
+            self._post(pool.Heard(link.number, True))
+            silence = min(each.silence for each in self._by_peer.get(link.peer, (link,)))
+            if silence > 0:
+                self._watchers.quiet(link.peer, silence)
+
+    def link_used(self, link: Link) -> None:
+        """It has its first stream, or none any more."""
+        if link.taken:
+            self._post(pool.Used(link.number, link.streams))
+
+    # What the pool decides.
+
+    def _accept(self, effect: pool.Accept) -> None:
+        link = self._links.get(effect.connection)
+        if link is not None and not link.closing:
+            self._by_peer.setdefault(link.peer, []).append(link)
+            link.take()
+
+    def _close(self, effect: pool.Refuse | pool.CloseConnection) -> None:
+        link = self._links.get(effect.connection)
+        if link is not None:
+            self._leave(link)
+            link.close(effect.error)
+
+    def _leave(self, link: Link) -> None:
+        links = self._by_peer.get(link.peer, [])
+        if link in links:
+            links.remove(link)
+            if not links:
+                del self._by_peer[link.peer]
+
+    def _connected(self, effect: pool.Connected) -> None:
+        link = self._links.get(effect.connection)
+        if link is not None:
+            self._log.info("peer connected", peer=effect.peer, address=str(link.info.remote))
+            self._watchers.connected(effect.peer, link.info)
+
+    def _disconnected(self, effect: pool.Disconnected) -> None:
+        reason = effect.error.message if effect.error is not None else "in order"
+        self._log.info("peer disconnected", peer=effect.peer, reason=reason)
+        self._watchers.disconnected(effect.peer, effect.error)
+
+    def _answer(self, effect: pool.Answer) -> None:
+        deferred = self._requests.pop(effect.request, None)
+        if deferred is None:
+            return
+        if effect.peer is not None:
+            deferred.callback(effect.peer)
+        else:
+            deferred.errback(effect.error or Unavailable("Not connected", code="unreachable"))
+
+    def _post(self, event: Any) -> None:
+        self._driver.post(event)
+
+    # The end.
+
+    def _broken(self, error: SwarmnodeError) -> None:
+        self._log.error("the connection pool failed", reason=error.message)
+        self._fail_requests(error)
+        self.ended.errback(error)
+
+    def _fail_requests(self, error: SwarmnodeError) -> None:
+        requests, self._requests = self._requests, {}
+        for deferred in requests.values():
+            deferred.errback(error)
+
+    def _abort_all(self) -> None:
+        for link in tuple(self._links.values()):
+            link.connection.abort()
+        self._links.clear()
+        self._check_stopped()
+
+    def _check_stopped(self) -> None:
+        if self._stopping is not None and not self._links and not self._stopping.called:
+            self._stopping.callback(None)
