@@ -1,0 +1,121 @@
+"""What the nodes of a swarm say to each other: ONE table of kinds.
+
+A kind travels by gossip, and then belongs to one of six topics, or is a request that one peer asks of
+another, and then has a reply. Names are what goes over the wire, so a node that does not know a kind can
+say which; a number would only be a second name. A new kind is named here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from swarmnode.protocols.swarm.frames import LIMITS, Tag
+from swarmnode.protocols.wire.schema import schema
+
+#: The subjects of gossip; `ids.topic_name` makes a topic of each.
+TOPICS = ("models", "health", "credits", "identity", "pools", "regions")
+#: The longest name of a kind, characters.
+MAX_KIND_CHARS = 48
+
+MESSAGES = schema(
+    "swarm",
+    # Membership: a claim as its subject (or accuser) signed it; see protocols/swarm/membership*.py. It is
+    # signed by itself because it is also handed on, unchanged and later, to those who join.
+    MemberClaim={"peer": "1 string", "statement": "2 bytes"},
+    Capability={
+        "peer": "1 string",
+        "software": "2 string",
+        "features": "3 repeated string",
+        "profiles": "4 repeated string",
+        "os": "5 string",
+        "cpu": "6 string",
+        "threads": "7 uint32",
+        "ram_total_mb": "8 uint64",
+        "ram_available_mb": "9 uint64",
+        "disk_available_mb": "10 uint64",
+        "gpus": "11 repeated Gpu",
+        "uptime_seconds": "12 uint64",
+        "region": "13 string",
+    },
+    Gpu={"name": "1 string", "vram_total_mb": "2 uint64", "vram_available_mb": "3 uint64"},
+    # The newest stamp wins; an empty name takes the name back.
+    Nickname={"peer": "1 string", "nickname": "2 string"},
+    # Which layers of a model somebody holds: the whole list each time, so that one message is the truth.
+    ShardAnnounce={
+        "peer": "1 string",
+        "model_id": "2 bytes",
+        "label": "3 string",
+        "layer_count": "4 uint32",
+        "held": "5 repeated LayerRange",
+        "has_header": "6 bool",
+    },
+    LayerRange={"first": "1 uint32", "count": "2 uint32"},
+    # Does `peer` answer you? seconds: since it was heard last.
+    MemberProbe={"peer": "1 string"},
+    MemberProbed={"hears": "1 bool", "seconds": "2 double"},
+    # The signed claims of everybody known, by pages: `after` is the last peer of the page before.
+    MemberView={"after": "1 string"},
+    MemberViewed={"statements": "1 repeated bytes", "more": "2 bool"},
+    InviteRedeem={"token": "1 bytes"},
+    InviteRedeemed={"vouched": "1 bool"},
+    # The X25519 key that payloads for this node are to be sealed to; `sealing_key.py`.
+    SealingKeyWanted={},
+    SealingKeyGiven={"statement": "1 bytes"},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row of the table.
+
+    message, reply: names in `MESSAGES`; a kind with a reply is a request, one without is gossip.
+    topic: which of `TOPICS`, for gossip. sender: the field that says who speaks, which must be whoever
+    signed it (gossip) or whoever is at the other end of the connection (requests). limit, reply_limit:
+    bytes of the encoded message. payload, reply_payload: the frame of raw bytes that comes with it, and
+    what it holds at most. bulk: asked over the stream for long things, so that short ones overtake.
+    feature: what a peer must have said it can, before it is sent this; empty: everybody can.
+    """
+
+    name: str
+    message: str
+    reply: str = ""
+    topic: str = ""
+    sender: str = ""
+    limit: int = 4096
+    reply_limit: int = 4096
+    payload: Tag | None = None
+    reply_payload: Tag | None = None
+    bulk: bool = False
+    feature: str = ""
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it is asked of one peer and answered."""
+        return bool(self.reply)
+
+    def payload_limit(self, *, reply: bool) -> int:
+        """Bytes of raw payload that may come with it; 0 for none."""
+        tag = self.reply_payload if reply else self.payload
+        return 0 if tag is None else LIMITS[tag]
+
+    def new(self, **fields: Any) -> Any:
+        """A message of this kind."""
+        return getattr(MESSAGES, self.message)(**fields)
+
+    def new_reply(self, **fields: Any) -> Any:
+        """The answer to one."""
+        return getattr(MESSAGES, self.reply)(**fields)
+
+
+_ALL = (
+    Kind("member_claim", "MemberClaim", topic="health", sender="peer", limit=16 << 10),
+    Kind("capability", "Capability", topic="health", sender="peer", limit=8 << 10),
+    Kind("shard_announce", "ShardAnnounce", topic="models", sender="peer", limit=16 << 10),
+    Kind("nickname", "Nickname", topic="identity", sender="peer", limit=512),
+    Kind("member_probe", "MemberProbe", "MemberProbed", limit=256, reply_limit=256),
+    Kind("member_view", "MemberView", "MemberViewed", limit=256, reply_limit=256 << 10),
+    Kind("invite_redeem", "InviteRedeem", "InviteRedeemed", limit=256, reply_limit=256),
+    Kind("sealing_key", "SealingKeyWanted", "SealingKeyGiven", limit=256, reply_limit=1024),
+)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
