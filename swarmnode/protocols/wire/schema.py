@@ -6,7 +6,8 @@
 
 A field is `number [repeated] type`, the type a protobuf scalar or another message of the same table.
 Single scalars know whether they were there (`HasField`), as with proto2's `optional`. Enumerations
-are `int32`, which is the same on the wire and lets unknown values through.
+are `int32`, which is the same on the wire and lets unknown values through. A string that is not UTF-8
+makes the whole message ill formed.
 """
 
 from __future__ import annotations
@@ -40,8 +41,15 @@ def schema(name: str, **messages: Mapping[str, str]) -> Any:
     """The message classes of a table, as attributes of one object. name: unique in the program."""
     package = f"swarmnode.{name}"
     file = descriptor_pb2.FileDescriptorProto(
-        name=f"swarmnode/{name}.proto", package=package, syntax="proto2"
+        name=f"swarmnode/{name}.proto",
+        package=package,
+        syntax="editions",
+        edition=descriptor_pb2.EDITION_2023,
     )
+    # Edition 2023 is proto2 whose strings have to be UTF-8: proto2 itself hands out others as bytes.
+    features = descriptor_pb2.FeatureSet
+    file.options.features.utf8_validation = features.VERIFY
+    file.options.features.repeated_field_encoding = features.EXPANDED
     for title, fields in messages.items():
         message = file.message_type.add(name=title)
         for field, text in fields.items():
