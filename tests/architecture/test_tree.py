@@ -40,7 +40,6 @@ ALLOWED: dict[str, set[str]] = {
     },
     "inference": {
         "numpy",
-        "numba",
         "llvmlite",
         "tokenizers",
         "jinja2",
