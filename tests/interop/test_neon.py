@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 
 from swarmnode.inference.kernels import rows
-from swarmnode.inference.kernels.attention import BLOCK, PageLayout, append, attend
+from swarmnode.inference.kernels.append import append
+from swarmnode.inference.kernels.attention import attend
 from swarmnode.inference.kernels.check_memory import CHECK_BYTES, Check
 from swarmnode.inference.kernels.jit import Jit, machine_of, optimised
+from swarmnode.inference.kernels.page_layout import BLOCK, PageLayout
 from swarmnode.inference.kernels.program import float_bits
 from swarmnode.inference.kernels.self_check import CHECKS, Write, awkward_rows, run_check
 from swarmnode.inference.kernels.targets import available, target

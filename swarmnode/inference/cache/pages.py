@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from swarmnode.inference.kernels.program import ALIGNMENT, Memory
+from swarmnode.inference.kernels.program import Memory, aligned
 
 #: Pages are asked of the system in runs of about so many bytes.
 SLAB_BYTES = 8 << 20
@@ -31,7 +31,7 @@ class PagePool:
     """Pages of one size. Slabs that no page is used of are given back to the system at once."""
 
     def __init__(self, page_bytes: int) -> None:
-        self.page_bytes = -(-page_bytes // ALIGNMENT) * ALIGNMENT
+        self.page_bytes = aligned(page_bytes)
         self._per_slab = max(1, SLAB_BYTES // self.page_bytes)
         self._slabs: list[_Slab] = []
 

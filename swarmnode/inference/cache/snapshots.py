@@ -22,6 +22,8 @@ _PREFIX = len(MAGIC) + 4
 #: A header is some 300 bytes.
 MAX_HEADER = 4096
 _Q8_NUMBERS, _Q8_BYTES = 32, 34
+#: Numbers looked at together: a snapshot may be as large as the memory that is left.
+_CHECKED = 1 << 20
 #: Exponent bits of a number that is infinite or none, by the cache type.
 _NOT_FINITE = {"f32": ("<u4", 0x7F800000), "f16": ("<u2", 0x7C00), "q8_0": ("<u2", 0x7C00)}
 
@@ -106,7 +108,8 @@ def _is_finite(shape: SnapshotShape, rows: memoryview) -> bool:
     numbers = np.frombuffer(rows, dtype)
     if shape.kv == "q8_0":  # the scale of each block of 34 bytes
         numbers = numbers[:: _Q8_BYTES // 2]
-    return not bool(((numbers & exponent) == exponent).any())
+    parts = (numbers[at : at + _CHECKED] for at in range(0, len(numbers), _CHECKED))
+    return not any(bool(((part & exponent) == exponent).any()) for part in parts)
 
 
 def _bad(why: str) -> Refused:

@@ -1,149 +1,30 @@
 """Attention over pages of 64 positions, one row and one key-value head at a time.
 
 Blocks are absolute multiples of 64 positions and taken in order, so a row's result never depends on how its
-prompt was cut. The softmax is computed as the blocks come (arXiv 2205.14135).
-
-A page holds 64 positions of all layers of a stage. For each layer it has the keys of each key-value head,
-[head_dim][64 positions], then the values of each, [64 positions][head_dim, padded to 16]; q8_0 has the
-factors (float16, one for 32 numbers of a head) of the keys, [parts][64], after the keys of a head and those
-of the values, [64][parts], after its values. Keys lie position by position so that a vector holds 16
-positions.
+prompt was cut. The softmax is computed as the blocks come (arXiv 2205.14135). Where keys and values lie:
+`page_layout`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 from llvmlite import ir
 
 from swarmnode.inference.kernels.code import F32, F32V, I8, I16, I32, I32V, I64, LANES, Code, Val, Var, vector
-from swarmnode.inference.kernels.floats import exp, load_half, narrow_half, tanh, widen_half
+from swarmnode.inference.kernels.floats import exp, load_half, tanh, widen_half
 from swarmnode.inference.kernels.jit import Build
+from swarmnode.inference.kernels.page_layout import BLOCK, ITEM_BYTES, PART, PageLayout
 from swarmnode.inference.kernels.targets import Target
-from swarmnode.values.layers import KvType
 
-BLOCK = 64
-#: Numbers of a head that share a factor in q8_0.
-PART = 32
 _GROUPS = BLOCK // LANES
-_ITEM = {"f32": 4, "f16": 2, "q8_0": 1}
 #: Lower than any score: what a masked position counts as.
 _MASKED = -3.0e38
 
-
-@dataclass(frozen=True, slots=True)
-class PageLayout:
-    """Where keys and values of one layer lie in a page; all in bytes."""
-
-    kv_heads: int
-    head_dim: int
-    kv: KvType
-
-    @property
-    def padded_dim(self) -> int:
-        return -(-self.head_dim // LANES) * LANES
-
-    @property
-    def parts(self) -> int:
-        return -(-self.head_dim // PART)
-
-    @property
-    def key_bytes(self) -> int:
-        """Keys of one head."""
-        return self.head_dim * BLOCK * _ITEM[self.kv] + self._factors
-
-    @property
-    def value_bytes(self) -> int:
-        """Values of one head."""
-        return self.padded_dim * BLOCK * _ITEM[self.kv] + self._factors
-
-    @property
-    def _factors(self) -> int:
-        return self.parts * BLOCK * 2 if self.kv == "q8_0" else 0
-
-    @property
-    def values(self) -> int:
-        """Where the values begin."""
-        return self.kv_heads * self.key_bytes
-
-    @property
-    def layer_bytes(self) -> int:
-        return self.kv_heads * (self.key_bytes + self.value_bytes)
-
-
-#: The fields of `append`'s arguments: keys, bytes of a row, values, bytes of a row, bytes to the layer in a
-#: page, positions of the rows (i64), page tables of the rows (i64: addresses of tables of page addresses).
-APPEND_FIELDS = 7
-#: The fields of `attend`'s: queries, bytes of a row, outputs, bytes of a row, bytes to the layer in a page,
-#: positions, page tables, window (0: none), scale, softcap (float32 bits).
+#: The fields of `attend`'s arguments: queries, bytes of a row, outputs, bytes of a row, bytes to the layer in
+#: a page, positions of the rows (i64), page tables of the rows (i64: addresses of tables of page addresses),
+#: window (0: none), scale, softcap (float32 bits).
 ATTEND_FIELDS = 10
-
-
-def append(layout: PageLayout, target: Target) -> tuple[str, Build]:
-    """The kernel that rounds keys and values of rows and puts them into their pages."""
-    name = f"append_{layout.kv}_{layout.kv_heads}_{layout.head_dim}"
-    return name, partial(_build_append, layout, target, name)
-
-
-def _build_append(layout: PageLayout, target: Target, name: str, module: ir.Module) -> None:
-    code = Code(module, name, 3)
-    arguments, first, last = code.arguments
-    keys, key_row, values, value_row, layer, positions, tables = code.loads(I64, arguments, APPEND_FIELDS)
-    store = _store_parts if layout.kv == "q8_0" else _store_numbers
-    with code.range(first, last) as row:
-        position = code.load(I64, positions + row * 8)
-        table = code.load(I64, tables + row * 8)
-        page = code.load(I64, table + position // BLOCK * 8) + layer
-        slot = position % BLOCK
-        with code.range(0, layout.kv_heads) as head:
-            at = head * (layout.head_dim * 4)
-            key = page + head * layout.key_bytes
-            value = page + (head * layout.value_bytes + layout.values)
-            store(code, target, layout, keys + row * key_row + at, key, slot, key=True)
-            store(code, target, layout, values + row * value_row + at, value, slot, key=False)
-    code.end()
-
-
-def _store_numbers(
-    code: Code, target: Target, layout: PageLayout, source: Val, out: Val, slot: Val, *, key: bool
-) -> None:
-    item = _ITEM[layout.kv]
-    with code.range(0, layout.head_dim) as index:
-        number = code.load(vector(F32, 1), source + index * 4)
-        place = index * BLOCK + slot if key else slot * layout.padded_dim + index
-        stored = number if layout.kv == "f32" else narrow_half(code, target, number)
-        code.store(stored, out + place * item)
-
-
-def _store_parts(
-    code: Code, target: Target, layout: PageLayout, source: Val, out: Val, slot: Val, *, key: bool
-) -> None:
-    """Blocks of 32 numbers of a head as bytes and a float16 factor; the bytes are taken by that factor, as a
-    reader sees it."""
-    factors = out + (layout.head_dim if key else layout.padded_dim) * BLOCK
-    with code.range(0, layout.parts) as part:
-        begin = part * PART
-        end = code.select(begin + PART < layout.head_dim, begin + PART, layout.head_dim)
-        peak = Var(code, code.f32(0.0))
-        with code.range(begin, end) as index:
-            size = code.abs(code.load(F32, source + index * 4))
-            # What is no number stays in the peak, so that it is found.
-            larger = code.select(peak.get().eq(peak.get()), size, peak.get())
-            peak.set(code.select(size <= peak.get(), peak.get(), larger))
-        exact = peak.get() * (1.0 / 127.0)
-        bits = narrow_half(code, target, code.splat(exact, 1))
-        factor = widen_half(code, target, bits).lane(0)
-        inverse = code.select(factor > 0.0, code.f32(1.0) / factor, 0.0)
-        with code.range(begin, end) as index:
-            quotient = code.load(F32, source + index * 4) * inverse
-            quotient = code.select(quotient.eq(quotient), quotient, 0.0)
-            clipped = code.min(code.max(quotient, -127.0), 127.0)
-            byte = code.round(clipped).to_int(I32).narrow(I8)
-            place = index * BLOCK + slot if key else slot * layout.padded_dim + index
-            code.store(byte, out + place)
-        factor_place = part * BLOCK + slot if key else slot * layout.parts + part
-        code.store(bits, factors + factor_place * 2)
 
 
 def attend(layout: PageLayout, group: int, target: Target, *, softcap: bool = False) -> tuple[str, Build]:
@@ -277,7 +158,7 @@ class _Work:
     def _multiply(
         self, query: Val, key: Val, index: Val, sums: dict[tuple[int, int], Var], heads: range, groups: range
     ) -> None:
-        code, item = self.code, _ITEM[self.layout.kv]
+        code, item = self.code, ITEM_BYTES[self.layout.kv]
         line = key + index * (BLOCK * item)
         numbers = {group: self._load(line, group * LANES * item) for group in groups}
         for head in heads:
@@ -351,7 +232,7 @@ class _Work:
     def _collect(self, value: Val, ahead: Val | None, heads: range, columns: range, end: Val) -> None:
         """sums[head] += weights[head][position] * value[position], in the order of positions."""
         code, layout = self.code, self.layout
-        item, dim = _ITEM[layout.kv], layout.padded_dim
+        item, dim = ITEM_BYTES[layout.kv], layout.padded_dim
         places = [(head, column) for head in heads for column in columns]
         at = {(head, column): 4 * (head * dim + column * LANES) for head, column in places}
         sums = {place: Var(code, code.load(F32V, self._sums, at[place])) for place in places}
@@ -368,7 +249,7 @@ class _Work:
             code.store(sums[place].get(), self._sums, at[place])
 
     def _value(self, value: Val, line: Val, slot: Val, column: int) -> Val:
-        numbers = self._load(line, column * LANES * _ITEM[self.layout.kv])
+        numbers = self._load(line, column * LANES * ITEM_BYTES[self.layout.kv])
         if self.layout.kv != "q8_0":
             return numbers
         code, layout = self.code, self.layout

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swarmnode.inference.kernels.jit import Build
-from swarmnode.inference.kernels.program import ALIGNMENT
+from swarmnode.inference.kernels.program import aligned
 from swarmnode.inference.kernels.targets import Target
 
 #: Room for the data of one check.
@@ -43,7 +43,7 @@ class Check:
     def room(self, size: int) -> int:
         """The address of zeros."""
         offset = self.used
-        self.used += -(-size // ALIGNMENT) * ALIGNMENT
+        self.used += aligned(size)
         assert self.used <= CHECK_BYTES, "a check is small"
         return self.base + offset
 

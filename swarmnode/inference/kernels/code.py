@@ -1,7 +1,7 @@
 """A small language for kernels: Python expressions that write LLVM IR.
 
-`Code` is a function under construction. Its numbers are `Val`s: scalars or vectors of i8..i64, f16,
-f32 and f64, combined with the usual operators. Addresses are i64 numbers of bytes. Floating point is
+`Code` is a function under construction. Its numbers are `Val`s: scalars or vectors of i8..i64, f16
+and f32, combined with the usual operators. Addresses are i64 numbers of bytes. Floating point is
 IEEE, never reordered, never contracted: a fused multiply-add is written as `fma`.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from llvmlite import ir
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
-F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
+F16, F32 = ir.HalfType(), ir.FloatType()
 POINTER = ir.PointerType()
 
 #: `Code.int` would hide the type from its neighbours.
@@ -34,7 +34,7 @@ def vector(element: ir.Type, lanes: int) -> ir.VectorType:
 
 def _is_float(kind: ir.Type) -> bool:
     element = kind.element if isinstance(kind, ir.VectorType) else kind
-    return isinstance(element, (ir.HalfType, ir.FloatType, ir.DoubleType))
+    return isinstance(element, (ir.HalfType, ir.FloatType))
 
 
 class Val:
@@ -393,7 +393,7 @@ class _Callee:
 
 
 def _suffix(kind: ir.Type) -> str:
-    names = {ir.HalfType: "f16", ir.FloatType: "f32", ir.DoubleType: "f64"}
+    names = {ir.HalfType: "f16", ir.FloatType: "f32"}
     if isinstance(kind, ir.VectorType):
         return f"v{kind.count}{names[type(kind.element)]}"
     return names[type(kind)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,10 @@ from swarmnode.inference.kernels.jit import Build, Jit
 from swarmnode.inference.kernels.runtime import (
     ARGUMENTS,
     COUNTER,
+    ENTRY_FIELDS,
     FOLLOWERS,
     KERNEL,
     MULTIPLIER,
-    SPARE,
     WAITS,
 )
 
@@ -35,22 +36,33 @@ def address_of(array: npt.NDArray[np.generic]) -> int:
     return int(array.ctypes.data)
 
 
+def aligned(size: int) -> int:
+    """The next multiple of `ALIGNMENT`."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
 class Memory:
-    """Zeroed memory outside the heap: given back to the system as soon as nobody holds it."""
+    """Zeroed memory outside the heap: given back to the system as soon as nobody holds it. Raises
+    `MemoryError` where the system has none."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         # Private: large pages are the system's default for such memory only.
         kind = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-        self.map = mmap.mmap(-1, max(size, mmap.PAGESIZE), **kind)
+        try:
+            self.map = mmap.mmap(-1, max(size, mmap.PAGESIZE), **kind)
+        except OSError as error:
+            raise MemoryError(f"the system has no {size} bytes more: {error}") from error
         if hasattr(mmap, "MADV_HUGEPAGE"):
-            self.map.madvise(mmap.MADV_HUGEPAGE)
+            with suppress(OSError):  # a kernel without large pages refuses; small ones do
+                self.map.madvise(mmap.MADV_HUGEPAGE)
         self.bytes = np.frombuffer(self.map, np.uint8)
         self.address = address_of(self.bytes)
 
 
 class Program:
-    """Entries in the making. Everything whose address is in it is kept alive by it."""
+    """Entries in the making. The tables of arguments live as long as it does; the buffers and counters whose
+    addresses are in them are for others to keep."""
 
     def __init__(self, jit: Jit) -> None:
         self._jit = jit
@@ -58,6 +70,7 @@ class Program:
         self._kept: list[npt.NDArray[np.generic]] = []
         self._one = np.ones(1, np.int64)
         self._first_of_chain: int | None = None
+        self._chain_items = (0, 0)
 
     def add(
         self,
@@ -78,9 +91,9 @@ class Program:
         if self._first_of_chain is None:
             self._entry(kernel, arguments, items, counter, True)
             self._first_of_chain = len(self._entries) - 1
-            self._key = (items, address_of(counter))
+            self._chain_items = (items, address_of(counter))
             return
-        assert self._key == (items, address_of(counter)), "a chain is over one kind of items"
+        assert self._chain_items == (items, address_of(counter)), "a chain is over one kind of items"
         self._entry(kernel, arguments, items, counter, False)
         self._entries[self._first_of_chain][FOLLOWERS] += 1
 
@@ -98,7 +111,7 @@ class Program:
     ) -> None:
         fields = np.array(arguments, np.int64)
         self._kept.append(fields)
-        entry = [0] * (SPARE + 1)
+        entry = [0] * ENTRY_FIELDS
         entry[KERNEL] = self._jit.address(*kernel)
         entry[ARGUMENTS] = address_of(fields)
         entry[MULTIPLIER] = items
@@ -108,4 +121,4 @@ class Program:
 
     def finish(self) -> Ints:
         """The entries, i64 [entries, 8]; the program must live as long as they are used."""
-        return np.array(self._entries, np.int64).reshape(-1, SPARE + 1)
+        return np.array(self._entries, np.int64).reshape(-1, ENTRY_FIELDS)

@@ -18,12 +18,13 @@ from swarmnode.inference.kernels.targets import Target
 
 #: Fields of an entry, i64 each. Its items are MULTIPLIER times the number at COUNTER. FOLLOWERS entries after
 #: it are run on the same items right after it, by the same thread. WAITS: whether all before must be done.
-#: GRAIN: items handed out at a time (0: by the number of items).
-KERNEL, ARGUMENTS, MULTIPLIER, COUNTER, FOLLOWERS, WAITS, GRAIN, SPARE = range(8)
-ENTRY_BYTES = 64
+#: Two fields are spare.
+KERNEL, ARGUMENTS, MULTIPLIER, COUNTER, FOLLOWERS, WAITS = range(6)
+ENTRY_FIELDS = 8
+ENTRY_BYTES = 8 * ENTRY_FIELDS
 
 #: What `run` shares between threads, 64 bytes each: the barrier's count, the entries done, then a counter of
-#: items handed out for each entry. All are zero before a run.
+#: items handed out for each entry. All but the entries done, to which it adds, are zero before a run.
 BARRIER, DONE, ITEMS = 0, 64, 128
 LINE = 64
 
@@ -45,14 +46,13 @@ def _build(target: Target, module: ir.Module) -> None:
     index = Var(code, code.int(0))
     with code.loop_while(lambda: index.get() < entries):
         entry = program + index.get() * ENTRY_BYTES
-        fields = code.loads(I64, entry, SPARE)
+        fields = code.loads(I64, entry, WAITS + 1)
         with code.when(fields[WAITS] > 0):
             barriers.set(barriers.get() + threads)
             _wait(code, target, shared, barriers.get(), give_way)
         items = fields[MULTIPLIER] * code.load(I64, fields[COUNTER])
         parts = items // (threads * _PARTS)
-        even = code.select(parts > 0, parts, code.int(1))
-        grain = code.select(fields[GRAIN] > 0, fields[GRAIN], even)
+        grain = code.select(parts > 0, parts, code.int(1))
         counter = shared + ITEMS + index.get() * LINE
         begin = Var(code, _add(code, counter, grain))
         with code.loop_while(lambda: begin.get() < items):

@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from swarmnode.inference.kernels import experts, rounding, rows
-from swarmnode.inference.kernels.attention import BLOCK, PageLayout, append, attend
+from swarmnode.inference.kernels.append import append
+from swarmnode.inference.kernels.attention import attend
 from swarmnode.inference.kernels.check_memory import CHECK_BYTES, Check
 from swarmnode.inference.kernels.formats import FORMATS, Format, padded, row_bytes
 from swarmnode.inference.kernels.jit import Build, Jit
 from swarmnode.inference.kernels.matmul import matmul
 from swarmnode.inference.kernels.pack import FILE_BYTES, pack
+from swarmnode.inference.kernels.page_layout import BLOCK, PageLayout
 from swarmnode.inference.kernels.program import Memory, float_bits
 from swarmnode.values.layers import KvType
 
@@ -75,8 +77,11 @@ def _rows(check: Check) -> None:
     source = check.put(values)
     weights, biases = (check.put(values[row] * 0.25 + 1) for row in (0, 1))
     epsilon = float_bits(1e-5)
-    for kernel, kind in ((rounding.quantise_256(), "k256"), (rounding.quantise_32(), "k32")):
-        size = row_bytes("k256" if kind == "k256" else "k32", width)
+    sizes = (
+        (rounding.quantise_256(), row_bytes("k256", width)),
+        (rounding.quantise_32(), row_bytes("k32", width)),
+    )
+    for kernel, size in sizes:
         check.call(kernel, [source, line, width, check.output(size * count), size], count)
     for kernel in (rows.rms_norm(), rows.layer_norm()):
         target = check.output(line * count, np.float32)

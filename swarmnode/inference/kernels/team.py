@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swarmnode.inference.kernels.jit import Jit
-from swarmnode.inference.kernels.runtime import DONE, ITEMS, LINE, run
+from swarmnode.inference.kernels.runtime import BARRIER, DONE, ITEMS, LINE, run
 
 Ints = npt.NDArray[np.int64]
 
@@ -38,15 +38,19 @@ def _give_way() -> int:
 
 
 class Team:
-    """`threads` threads, the caller's among them. Not thread-safe: one run at a time."""
+    """`threads` threads, the caller's among them. Not thread-safe: one run at a time.
+
+    Keeps the compiler, in whose memory `run` lies.
+    """
 
     def __init__(self, jit: Jit, threads: int) -> None:
         self.target = jit.target.name
         self.threads = max(1, min(threads, physical_cores()))
+        self._jit = jit
         signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
         self._run = signature(jit.address(*run(jit.target)))
         self._give_way = _give_way()
-        self._shared = np.zeros(1, np.int64)
+        self._shared = np.zeros(ITEMS // 8, np.int64)
         self._job: tuple[int, int, int] = (0, 0, 0)
         self._active = 1
         self._ended = False
@@ -56,13 +60,10 @@ class Team:
             threading.Thread(target=self._serve, args=(number,), name=f"kernel-{number}", daemon=True).start()
 
     def run(self, program: Ints, threads: int | None = None) -> None:
-        """Run a program, i64 [entries, 8], with at most `threads` of the threads."""
+        """Run a program, i64 [entries, 8], with at most `threads` of the threads. Not after `close`."""
+        assert not self._ended, "the threads would be waited for without end"
         entries = len(program)
-        size = (ITEMS + entries * LINE) // 8
-        if len(self._shared) < size:
-            self._shared = np.zeros(size, np.int64)
-        else:
-            self._shared[:size] = 0
+        self._make_ready(entries)
         active = min(self.threads, threads or self.threads)
         self._active = active
         self._job = (program.ctypes.data, entries, self._shared.ctypes.data)
@@ -72,11 +73,20 @@ class Team:
         for _ in range(active - 1):
             self._finished.acquire()
 
+    def _make_ready(self, entries: int) -> None:
+        """Zero what a run shares, all but the count of entries done."""
+        size = (ITEMS + entries * LINE) // 8
+        if len(self._shared) < size:
+            grown = np.zeros(size, np.int64)
+            grown[DONE // 8] = self.done
+            self._shared = grown
+        self._shared[BARRIER // 8] = 0
+        self._shared[ITEMS // 8 : size] = 0
+
     @property
     def done(self) -> int:
-        """Entries of the present run that are finished; read by any thread."""
-        shared = self._shared
-        return int(shared[DONE // 8]) if len(shared) > DONE // 8 else 0
+        """Entries finished in all runs, the present one among them; never falls. Read by any thread."""
+        return int(self._shared[DONE // 8])
 
     def each(self, work: Callable[[int], None], items: int) -> None:
         """work(i) for i in range(items), by all threads; for loading. Raises the first error."""
@@ -94,12 +104,12 @@ class Team:
                 except BaseException as error:
                     errors.append(error)
 
-        helpers = [threading.Thread(target=take, daemon=True) for _ in range(self.threads - 1)]
-        for helper in helpers:
-            helper.start()
+        others = [threading.Thread(target=take, daemon=True) for _ in range(self.threads - 1)]
+        for other in others:
+            other.start()
         take()
-        for helper in helpers:
-            helper.join()
+        for other in others:
+            other.join()
         if errors:
             raise errors[0]
 

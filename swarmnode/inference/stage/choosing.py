@@ -59,7 +59,7 @@ def load_named_stage(
         try:
             from swarmnode.inference.stage.compiled_stage import load_compiled_stage
         except (ImportError, OSError) as error:  # OSError: a library of another processor
-            print(f"{fallback_note(error)}", file=sys.stderr, flush=True)
+            print(fallback_note(error), file=sys.stderr, flush=True)
         else:
             return load_compiled_stage(
                 gguf,

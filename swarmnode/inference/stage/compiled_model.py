@@ -8,23 +8,28 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from swarmnode.inference.kernels.attention import PageLayout
 from swarmnode.inference.kernels.jit import Jit
+from swarmnode.inference.kernels.page_layout import PageLayout
 from swarmnode.inference.kernels.team import Team
-from swarmnode.inference.stage.compiled_program import LayerMatrices, LayerWriter, Workspace, collect
-from swarmnode.inference.stage.layer_tensors import LayerTensors, Norm, find_layer, find_output_norm
-from swarmnode.inference.stage.packed_weights import Matrix, PackedWeights
+from swarmnode.inference.stage.compiled_program import LayerWriter
+from swarmnode.inference.stage.layer_matrices import LayerMatrices, collect
+from swarmnode.inference.stage.layer_tensors import (
+    LayerTensors,
+    Norm,
+    find_head,
+    find_layer,
+    find_output_norm,
+)
+from swarmnode.inference.stage.packed_weights import PackedMatrix, PackedWeights
 from swarmnode.inference.stage.rotation_table import rotation_table
 from swarmnode.inference.stage.shape import Shape
-from swarmnode.inference.stage.weights import tensor_of
+from swarmnode.inference.stage.workspace import Workspace
 from swarmnode.models.gguf import GgufFile
 from swarmnode.values.cards import ModelFacts
 from swarmnode.values.layers import LayerRange, NumericsProfile
 
 Ints = npt.NDArray[np.int64]
 Told = Callable[[int, int], None]
-
-EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 
 #: Rows that are computed at a time: a longer step is taken in parts, with the same result.
 STEP_ROWS = 256
@@ -39,7 +44,6 @@ class CompiledModel:
 
     shape: Shape
     layout: PageLayout
-    team: Team
     weights: PackedWeights
     work: Workspace
     embed: Ints
@@ -47,11 +51,16 @@ class CompiledModel:
     head: Ints
     writers: tuple[LayerWriter, ...]
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of weights, of what steps work in, and of tables."""
+        return self.weights.bytes + self.work.bytes + sum(writer.bytes for writer in self.writers)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Head:
     norm: Norm
-    matrix: Matrix
+    matrix: PackedMatrix
 
 
 def build_model(
@@ -62,16 +71,16 @@ def build_model(
     profile: NumericsProfile,
     *,
     jit: Jit,
-    threads: int,
+    team: Team,
     context: int,
     progress: Told,
 ) -> CompiledModel:
     """Pack the weights of a range and write its programs.
 
-    context: positions that rotations are worked out for. progress(bytes packed, bytes in all) is called from
-    any thread. Raises `BadModelFile` and `Refused` for files that cannot be run.
+    team: the threads that pack the weights. context: positions that rotations are worked out for.
+    progress(bytes packed, bytes in all) is called from any thread. Raises `BadModelFile` and `Refused` for
+    files that cannot be run.
     """
-    team = Team(jit, threads)
     weights = PackedWeights(gguf, jit, team)
     tensors = [find_layer(gguf, index, shape) for index in range(layers.start, layers.end)]
     matrices = [collect(weights, one, shape) for one in tensors]
@@ -91,7 +100,6 @@ def build_model(
     return CompiledModel(
         shape=shape,
         layout=layout,
-        team=team,
         weights=weights,
         work=work,
         embed=embed.program.finish(),
@@ -102,9 +110,7 @@ def build_model(
 
 
 def _head(gguf: GgufFile, facts: ModelFacts, shape: Shape, weights: PackedWeights) -> _Head:
-    size = (facts.vocab, facts.hidden)
-    matrix = weights.add(tensor_of(gguf, EMBEDDING if facts.tied else HEAD, size))
-    return _Head(find_output_norm(gguf, shape), matrix)
+    return _Head(find_output_norm(gguf, shape), weights.add(find_head(gguf, facts)))
 
 
 def _write_layers(

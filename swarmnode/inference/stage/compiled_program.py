@@ -3,151 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from swarmnode.inference.kernels import experts, rounding, rows
-from swarmnode.inference.kernels.attention import PageLayout, append, attend
-from swarmnode.inference.kernels.formats import Activation, padded, row_bytes
+from swarmnode.inference.kernels.append import append
+from swarmnode.inference.kernels.attention import attend
+from swarmnode.inference.kernels.formats import padded, row_bytes
 from swarmnode.inference.kernels.jit import Build, Jit
 from swarmnode.inference.kernels.matmul import matmul
-from swarmnode.inference.kernels.program import Memory, Program, address_of, float_bits
+from swarmnode.inference.kernels.page_layout import PageLayout
+from swarmnode.inference.kernels.program import Program, address_of, float_bits
+from swarmnode.inference.stage.layer_matrices import LayerMatrices
 from swarmnode.inference.stage.layer_tensors import LayerTensors, Norm
-from swarmnode.inference.stage.packed_weights import Matrix, PackedWeights
+from swarmnode.inference.stage.packed_weights import PackedMatrix, PackedWeights
 from swarmnode.inference.stage.shape import Shape
+from swarmnode.inference.stage.workspace import Buffer, Workspace
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Buffer:
-    """Rows of float32 in memory, padded to whole panels with zeros."""
-
-    address: int
-    width: int
-
-    @property
-    def row_bytes(self) -> int:
-        return 4 * padded(self.width)
-
-
-@dataclass(frozen=True, slots=True)
-class LayerMatrices:
-    """The packed matrices of one layer, by role; empty or None where a family has none."""
-
-    query: Matrix
-    key: Matrix
-    value: Matrix
-    output: Matrix
-    gate: Matrix | None
-    up: Matrix
-    down: Matrix
-    router: Matrix | None = None
-
-    @property
-    def all(self) -> tuple[Matrix, ...]:
-        optional = tuple(one for one in (self.gate, self.router) if one is not None)
-        return (self.query, self.key, self.value, self.output, self.up, self.down, *optional)
-
-
-def collect(weights: PackedWeights, tensors: LayerTensors, shape: Shape) -> LayerMatrices:
-    """Note which parts of a layer's tensors are to be packed."""
-    if len(tensors.qkv) == 1:
-        fused, query, key = tensors.qkv[0], shape.query_size, shape.kv_size
-        ranges = ((0, query), (query, key), (query + key, key))
-        qkv = [weights.add(fused, first, count) for first, count in ranges]
-    else:
-        qkv = [weights.add(tensor) for tensor in tensors.qkv]
-    attention = (qkv[0], qkv[1], qkv[2], weights.add(tensors.output))
-    if tensors.router is not None:
-        assert tensors.expert_gate and tensors.expert_up and tensors.expert_down  # all or none
-        gate, up = weights.add(tensors.expert_gate), weights.add(tensors.expert_up)
-        down = weights.add(tensors.expert_down)
-        return LayerMatrices(*attention, gate, up, down, weights.add(tensors.router))
-    assert tensors.down is not None
-    inner = shape.feed_forward
-    if not shape.family.gated:
-        return LayerMatrices(*attention, None, weights.add(tensors.gate_up[0]), weights.add(tensors.down))
-    if len(tensors.gate_up) == 1:
-        fused = tensors.gate_up[0]
-        gate, up = weights.add(fused, 0, inner), weights.add(fused, inner, inner)
-    else:
-        gate, up = (weights.add(tensor) for tensor in tensors.gate_up)
-    return LayerMatrices(*attention, gate, up, weights.add(tensors.down))
-
-
-@dataclass(slots=True)
-class _Room:
-    """Places in a memory, given out one after another."""
-
-    size: int = 0
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    def add(self, name: str, size: int) -> None:
-        self.places[name] = (self.size, size)
-        self.size += -(-size // 64) * 64
-
-
-class Workspace:
-    """The memory that steps of at most `rows` rows, and logits of at most `head_rows`, work in."""
-
-    def __init__(self, shape: Shape, kinds: set[Activation], rows: int, head_rows: int, vocab: int) -> None:
-        self.rows, self.head_rows = rows, head_rows
-        pairs = rows * max(1, shape.experts_used)
-        inner = shape.expert_feed_forward if shape.experts else shape.feed_forward
-        self._widths = {
-            "hidden": (shape.hidden, rows),
-            "normed": (shape.hidden, rows),
-            "delta": (shape.hidden, rows),
-            "query": (shape.query_size, rows),
-            "key": (shape.kv_size, rows),
-            "value": (shape.kv_size, rows),
-            "attended": (shape.query_size, rows),
-            "gate": (inner, pairs),
-            "up": (inner, pairs),
-            "chosen": (shape.hidden, head_rows),
-            "logits": (vocab, head_rows),
-        }
-        if shape.experts:
-            self._widths |= {"results": (shape.hidden, pairs), "scores": (shape.experts, rows)}
-        widest = max(shape.hidden, shape.query_size)
-        room = _Room()
-        for name, (width, count) in self._widths.items():
-            room.add(name, 4 * padded(width) * count)
-        for kind in kinds - {"f32"}:
-            room.add(f"{kind} rows", row_bytes(kind, widest) * max(rows, head_rows))
-            room.add(f"{kind} inner", row_bytes(kind, inner) * pairs)
-        self._memory, self._room = Memory(room.size), room
-        # What a step tells the kernels, and where they find their way.
-        self.count, self.head_count = np.zeros(1, np.int64), np.zeros(1, np.int64)
-        self.positions, self.tables = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
-        self.chosen_rows = np.zeros(head_rows, np.int64)
-        self.numbers, self.zero = np.arange(max(pairs, head_rows), dtype=np.int64), np.zeros(1, np.int64)
-        self.expert_counts = np.zeros(max(1, shape.experts), np.int64)
-        self.expert_starts = np.zeros(max(1, shape.experts), np.int64)
-        self.pair_rows, self.pair_numbers = np.zeros(pairs, np.int64), np.zeros(pairs, np.int64)
-        self.chosen_experts = np.zeros(pairs, np.int64)
-        self.expert_weights = np.zeros(pairs, np.float32)
-
-    def buffer(self, name: str) -> Buffer:
-        return Buffer(self.place(name), self._widths[name][0])
-
-    def place(self, name: str) -> int:
-        return self._memory.address + self._room.places[name][0]
-
-    def array(self, name: str) -> Floats:
-        """A buffer as float32 [rows, padded width], in place."""
-        width, count = self._widths[name]
-        offset, size = self._room.places[name]
-        raw = self._memory.bytes[offset : offset + size]
-        return raw[: 4 * padded(width) * count].view(np.float32).reshape(count, padded(width))
-
-    @property
-    def bytes(self) -> int:
-        return self._memory.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +37,8 @@ class Groups:
 
 
 class LayerWriter:
-    """Writes entries for layers, then for the head. Vectors that kernels read are kept alive in `kept`."""
+    """Writes entries for layers, then for the head. `kept` are the vectors and tables that kernels read: they
+    live as long as the writer."""
 
     def __init__(
         self, jit: Jit, shape: Shape, work: Workspace, weights: PackedWeights, layout: PageLayout, half: bool
@@ -173,14 +50,24 @@ class LayerWriter:
         self._half = half
         self._epsilon = float_bits(float(shape.epsilon))
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of the vectors and tables."""
+        return sum(array.nbytes for array in self.kept)
+
     # Pieces.
 
     def _vector(self, values: Floats) -> int:
         """The address of a copy that is padded with zeros."""
         copy = np.zeros(padded(len(values)), np.float32)
         copy[: len(values)] = values
-        self.kept.append(copy)
-        return address_of(copy)
+        return self._keep(copy)
+
+    def _keep(self, array: npt.NDArray[np.generic]) -> int:
+        """The address of an array that lives as long as the writer."""
+        if not any(one is array for one in self.kept):
+            self.kept.append(array)
+        return address_of(array)
 
     def _chain(
         self,
@@ -200,7 +87,7 @@ class LayerWriter:
     def _quantise(
         self,
         source: Buffer,
-        users: Sequence[Matrix],
+        users: Sequence[PackedMatrix],
         place: str,
         items: int = 1,
         counter: Ints | None = None,
@@ -214,7 +101,7 @@ class LayerWriter:
             self._chain(kernel, [*arguments, target, size], items, counter)
 
     def _multiply(
-        self, matrix: Matrix, source: Buffer, place: str, target: Buffer, groups: Groups, *, waits: bool
+        self, matrix: PackedMatrix, source: Buffer, place: str, target: Buffer, groups: Groups, *, waits: bool
     ) -> None:
         kind, format = matrix.format.activation, matrix.format
         at = source.address if kind == "f32" else self._work.place(f"{kind} {place}")
@@ -295,13 +182,12 @@ class LayerWriter:
             parts = np.split(tensors.qkv_bias, [shape.query_size, shape.query_size + shape.kv_size])
             for buffer, bias in zip((query, key, value), parts, strict=True):
                 self._add_vector(buffer, bias)
-        self.kept.append(rotation)
         turned = ((query, tensors.query_norm, shape.heads), (key, tensors.key_norm, shape.kv_heads))
         for buffer, norm, heads in turned:
             place = [buffer.address, buffer.row_bytes, heads, shape.head_dim]
             if norm is not None:
                 self._chain(rows.head_norm(), [*place, self._vector(norm), self._epsilon])
-            turn = [rotation.shape[2], address_of(rotation), address_of(work.positions)]
+            turn = [rotation.shape[2], self._keep(rotation), address_of(work.positions)]
             self._chain(rows.rotate(pairs=shape.family.rope == "pairs"), [*place, *turn])
         layer, sessions = index * layout.layer_bytes, [address_of(work.positions), address_of(work.tables)]
         places = [key.address, key.row_bytes, value.address, value.row_bytes]
@@ -348,7 +234,7 @@ class LayerWriter:
         self._quantise(targets[0], (matrices.down,), "inner")
         self._multiply(matrices.down, targets[0], "inner", delta, self._all_rows, waits=True)
 
-    def _experts(self, matrices: LayerMatrices, router: Matrix) -> None:
+    def _experts(self, matrices: LayerMatrices, router: PackedMatrix) -> None:
         """Route the rows, run each expert on its own, and add up what comes back."""
         work, used = self._work, self._shape.experts_used
         assert matrices.gate is not None
@@ -389,7 +275,7 @@ class LayerWriter:
         if self._half:
             self._chain(rounding.round_half(self._target), [hidden.address, hidden.row_bytes, hidden.width])
 
-    def head(self, norm: Norm, matrix: Matrix) -> None:
+    def head(self, norm: Norm, matrix: PackedMatrix) -> None:
         """Append the entries that make logits of the chosen rows."""
         work = self._work
         hidden, chosen, logits = (work.buffer(name) for name in ("hidden", "chosen", "logits"))

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from swarmnode.inference.cache.block_store import BlockCounts, BlockLimits
+from swarmnode.inference.cache.block_store import BlockLimits
 from swarmnode.inference.cache.snapshots import shape_of
 from swarmnode.inference.kernels.jit import Jit
 from swarmnode.inference.kernels.selection import Selection
 from swarmnode.inference.kernels.targets import Target
-from swarmnode.inference.stage.batch_check import check_batch, wanted_rows
-from swarmnode.inference.stage.compiled_model import EMBEDDING, HEAD_ROWS, STEP_ROWS, build_model
+from swarmnode.inference.kernels.team import Team
+from swarmnode.inference.stage.batch_check import wanted_rows
+from swarmnode.inference.stage.compiled_model import HEAD_ROWS, STEP_ROWS, build_model
+from swarmnode.inference.stage.layer_tensors import find_embedding
 from swarmnode.inference.stage.packed_weights import format_of
 from swarmnode.inference.stage.paged_sessions import PagedSessions
 from swarmnode.inference.stage.paged_snapshots import export_pages, restore_pages
 from swarmnode.inference.stage.residual import round_q8_0
 from swarmnode.inference.stage.seam import Batch, StepResult
+from swarmnode.inference.stage.session_stage import SessionStage, range_of, residual_of
 from swarmnode.inference.stage.shape import read_shape
-from swarmnode.inference.stage.weights import Table, tensor_of
-from swarmnode.models.facts import is_quantised, layer_of, read_facts
+from swarmnode.inference.stage.weights import Table
+from swarmnode.models.facts import read_facts
 from swarmnode.models.gguf import GgufFile
-from swarmnode.values.errors import LocalFault, Refused
+from swarmnode.values.errors import Refused
 from swarmnode.values.layers import KvType, LayerRange, NumericsProfile, ResidualType
 
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 
 KERNEL = "cpu-1"
 #: Bytes of weights read for which more than one thread is worth waking.
@@ -58,17 +62,9 @@ def load_compiled_stage(
     `BadModelFile` and `Refused` for files and ranges that cannot be run.
     """
     facts = read_facts(gguf)
-    layers = layers or LayerRange(0, facts.layers)
-    if layers.end > facts.layers:
-        raise Refused(
-            f"layers {layers} of {gguf.path.name} do not exist: it has layers 0-{facts.layers - 1}",
-            code="bad_layer_range",
-        )
-    if residual is None:
-        quantised = is_quantised(info for info in gguf.tensors.values() if layer_of(info.name) is not None)
-        residual = "f16" if quantised else "f32"
+    layers = range_of(gguf, facts, layers)
+    profile = NumericsProfile(KERNEL, kv, residual_of(gguf, residual))
     jit = Jit(target, cache) if target else Selection(_formats(gguf), kv, cache).choose()
-    profile = NumericsProfile(KERNEL, kv, residual)
     return CompiledStage(gguf, layers, profile, jit, threads, kv_bytes, blocks, context, progress)
 
 
@@ -78,8 +74,10 @@ def _formats(gguf: GgufFile) -> frozenset[str]:
     return frozenset(format_of(type_name, shape[-1]).name for type_name, shape in shapes)
 
 
-class CompiledStage:
+class CompiledStage(SessionStage):
     """See `swarmnode.inference.stage.seam.Stage`. `progress` grows while a step is computed, for liveness."""
+
+    _sessions: PagedSessions
 
     def __init__(
         self,
@@ -93,32 +91,35 @@ class CompiledStage:
         context: int | None,
         progress: Callable[[int, int], None],
     ) -> None:
-        self.facts = facts = read_facts(gguf)
-        self.layers, self.profile, self._file = layers, profile, gguf.path.name
-        self.embeds, self.has_head = layers.start == 0, layers.end == facts.layers
-        self._steps = 0
+        facts = read_facts(gguf)
         self._context = min(context or facts.context_length, facts.context_length)
+        if layers.start == 0:
+            self._embedding = Table(gguf, find_embedding(gguf, facts))
         shape = read_shape(gguf, facts)
-        if self.embeds:
-            self._embedding = Table(gguf, tensor_of(gguf, EMBEDDING, (facts.vocab, facts.hidden)))
-        self._model = model = build_model(
-            gguf,
-            facts,
-            shape,
-            layers,
-            profile,
-            jit=jit,
-            threads=threads,
-            context=self._context,
-            progress=progress,
-        )
-        self._team, self._work = model.team, model.work
-        self._sessions = PagedSessions(len(layers), model.layout, kv_bytes, blocks)
+        self._team = team = Team(jit, threads)
+        try:
+            self._model = build_model(
+                gguf,
+                facts,
+                shape,
+                layers,
+                profile,
+                jit=jit,
+                team=team,
+                context=self._context,
+                progress=progress,
+            )
+        except BaseException:
+            team.close()  # nobody will be there to shut the stage
+            raise
+        self._work = self._model.work
+        sessions = PagedSessions(len(layers), self._model.layout, kv_bytes, blocks)
+        super().__init__(gguf.path.name, facts, layers, profile, sessions)
 
     @property
     def progress(self) -> int:
-        """Grows with every part of a step that is done."""
-        return self._steps + self._team.done
+        """Grows with every part of a step that is done; never falls."""
+        return self._team.done
 
     @property
     def target(self) -> str:
@@ -127,39 +128,17 @@ class CompiledStage:
 
     @property
     def threads(self) -> int:
+        """How many threads compute."""
         return self._team.threads
 
-    # Sessions.
-
     def open(self, session: int, tokens: int) -> None:
-        """As `Stage` says."""
+        """As `Stage` says. Raises `Refused` (code `context_length_exceeded`) for more than the context."""
         if tokens > self._context:
             raise Refused(
                 f"a session of {tokens} tokens is longer than the {self._context} of this model",
                 code="context_length_exceeded",
             )
-        self._sessions.open(session, tokens)
-
-    def fit(self, session: int) -> None:
-        """As `Stage` says."""
-        self._sessions.fit(session)
-
-    def length(self, session: int) -> int:
-        return self._sessions.get(session).length
-
-    def truncate(self, session: int, position: int) -> None:
-        self._sessions.truncate(session, min(position, self.length(session)))
-
-    def close(self, session: int) -> None:
-        self._sessions.close(session)
-
-    def adopt(self, session: int, keys: Sequence[bytes]) -> int:
-        """As `Stage` says."""
-        return self._sessions.adopt(session, keys)
-
-    def publish(self, session: int, keys: Sequence[bytes]) -> None:
-        """As `Stage` says."""
-        self._sessions.publish(session, keys)
+        super().open(session, tokens)
 
     def export(self, session: int, position: int) -> bytes:
         """As `Stage` says."""
@@ -170,41 +149,13 @@ class CompiledStage:
         """As `Stage` says."""
         restore_pages(shape_of(self.facts, self.layers, self.profile), self._sessions, session, snapshot)
 
-    def forget_blocks(self) -> None:
-        self._sessions.blocks.clear()
-
-    def expire(self, now: float) -> None:
-        self._sessions.blocks.expire(now)
-
-    def block_counts(self) -> BlockCounts:
-        return self._sessions.blocks.counts()
-
-    def reserved_bytes(self) -> int:
-        """As `Stage` says."""
-        return self._sessions.all_reserved_bytes
-
     def resident_bytes(self) -> int:
-        """Bytes held for weights, buffers and caches (not the mapped file)."""
-        return self._model.weights.bytes + self._work.bytes + self._sessions.pool.bytes
+        """Bytes held for weights, buffers, tables and caches (not the mapped file)."""
+        return self._model.bytes + self._sessions.pool.bytes
 
     def shut(self) -> None:
-        """End the threads."""
+        """End the threads; the stage cannot step any more."""
         self._team.close()
-
-    # Steps.
-
-    def step(self, batch: Batch) -> StepResult:
-        """Compute the rows of a batch. On any error its sessions are cut back to where they were to begin, so
-        that the step may be sent again."""
-        check_batch(batch, self)
-        for part in batch.slices:
-            self._sessions.truncate(part.session, part.first)
-        try:
-            return self._computed(batch)
-        except BaseException:
-            for part in batch.slices:
-                self._sessions.truncate(part.session, part.first)
-            raise
 
     def _computed(self, batch: Batch) -> StepResult:
         rows = sum(part.count for part in batch.slices)
@@ -233,21 +184,15 @@ class CompiledStage:
             round_q8_0(hidden)
         return StepResult(hidden=hidden, logits=logits)
 
-    def _rows(
-        self,
-        batch: Batch,
-        first: int,
-        last: int,
-        positions: npt.NDArray[np.int64],
-        tables: npt.NDArray[np.int64],
-    ) -> None:
+    def _rows(self, batch: Batch, first: int, last: int, positions: Ints, tables: Ints) -> None:
         """Rows first .. last - 1 of the batch through the layers; the result lies in the work's `hidden`."""
         work, count = self._work, last - first
         hidden = work.array("hidden")[:count]
         work.count[0] = count
         work.positions[:count] = positions[first:last]
         work.tables[:count] = tables[first:last]
-        threads = self._threads_for(count)
+        # A step that failed may have left no number in the padding, where norms would find it for ever.
+        hidden[:, self.facts.hidden :] = 0
         if batch.hidden is not None:
             hidden[:, : self.facts.hidden] = batch.hidden[first:last]
         else:
@@ -259,12 +204,11 @@ class CompiledStage:
             hidden[:, : self.facts.hidden] = rows
             if len(self._model.embed):
                 self._team.run(self._model.embed, 1)
-        self._team.run(self._model.body, threads)
-        self._steps += len(self._model.body)
+        self._team.run(self._model.body, self._threads_for(count))
         if not np.isfinite(hidden).all():
-            raise self._not_finite("the residual stream is not finite")
+            raise FloatingPointError("the residual stream is not finite")
 
-    def _logits(self, chosen: npt.NDArray[np.int64], out: Floats) -> None:
+    def _logits(self, chosen: Ints, out: Floats) -> None:
         work = self._work
         for begin in range(0, len(chosen), HEAD_ROWS):
             part = chosen[begin : begin + HEAD_ROWS]
@@ -273,15 +217,8 @@ class CompiledStage:
             self._team.run(self._model.head, self._threads_for(len(part)))
             out[begin : begin + len(part)] = work.array("logits")[: len(part), : self.facts.vocab]
         if not np.isfinite(out).all():
-            raise self._not_finite("the logits are not finite")
+            raise FloatingPointError("the logits are not finite")
 
     def _threads_for(self, rows: int) -> int:
         small = self._model.weights.bytes * (1 + rows / 8) < SMALL_STEP_BYTES
         return 1 if small else self._team.threads
-
-    def _not_finite(self, fault: str) -> LocalFault:
-        return LocalFault(
-            f"{self._file}, layers {self.layers}: {fault}",
-            code="not_finite",
-            hint="The model file may be damaged: compare its checksum, or choose another file.",
-        )

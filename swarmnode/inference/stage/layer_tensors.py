@@ -14,13 +14,14 @@ from swarmnode.inference.models.family import Presence
 from swarmnode.inference.stage.shape import Shape
 from swarmnode.inference.stage.weights import tensor_of, vector_of
 from swarmnode.models.gguf import GgufFile, TensorInfo
+from swarmnode.values.cards import ModelFacts
 from swarmnode.values.errors import Refused
 
 Floats = npt.NDArray[np.float32]
 
 #: Tensors of old converters that say nothing that the metadata do not.
 IGNORED = frozenset({"attn_rot_embd.weight"})
-OUTPUT_NORM = "output_norm"
+EMBEDDING, HEAD, OUTPUT_NORM = "token_embd.weight", "output.weight", "output_norm"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,6 +157,16 @@ def find_layer(gguf: GgufFile, layer: int, shape: Shape) -> LayerTensors:
     )
     names.check_all_used()
     return found
+
+
+def find_embedding(gguf: GgufFile, facts: ModelFacts) -> TensorInfo:
+    """The embedding, [vocab, hidden]. Raises `BadModelFile`."""
+    return tensor_of(gguf, EMBEDDING, (facts.vocab, facts.hidden))
+
+
+def find_head(gguf: GgufFile, facts: ModelFacts) -> TensorInfo:
+    """The output head, [vocab, hidden]: the embedding where they are tied. Raises `BadModelFile`."""
+    return tensor_of(gguf, EMBEDDING if facts.tied else HEAD, (facts.vocab, facts.hidden))
 
 
 def find_output_norm(gguf: GgufFile, shape: Shape) -> Norm:

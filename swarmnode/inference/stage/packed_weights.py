@@ -13,7 +13,7 @@ from swarmnode.inference.dequantise import dequantise
 from swarmnode.inference.kernels.formats import F32, FORMATS, Format
 from swarmnode.inference.kernels.jit import Jit
 from swarmnode.inference.kernels.pack import pack
-from swarmnode.inference.kernels.program import ALIGNMENT, Memory, address_of
+from swarmnode.inference.kernels.program import Memory, address_of, aligned
 from swarmnode.inference.kernels.team import Team
 from swarmnode.models.gguf import GgufFile, TensorInfo
 
@@ -30,7 +30,7 @@ def _nobody(_done: int, _total: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
+class PackedMatrix:
     """Rows first .. first + rows - 1 of a tensor, or of each of its `groups` experts, packed.
 
     offset: where the first panel lies in the memory; group_bytes: from one expert to the next.
@@ -51,12 +51,12 @@ class PackedWeights:
 
     def __init__(self, gguf: GgufFile, jit: Jit, team: Team) -> None:
         self._gguf, self._jit, self._team = gguf, jit, team
-        self._matrices: list[Matrix] = []
+        self._matrices: list[PackedMatrix] = []
         self._size = self._done = 0
         self._progress: Progress = _nobody
         self._memory: Memory | None = None
 
-    def add(self, tensor: TensorInfo, first: int = 0, rows: int | None = None) -> Matrix:
+    def add(self, tensor: TensorInfo, first: int = 0, rows: int | None = None) -> PackedMatrix:
         """A matrix to be packed: `rows` rows of the tensor from `first` on, or of every expert of one with
         three dimensions."""
         groups = tensor.shape[0] if len(tensor.shape) == 3 else 1
@@ -64,9 +64,9 @@ class PackedWeights:
         count = total - first if rows is None else rows
         format = format_of(tensor.type_name, width)
         group_bytes = format.bytes(count, width)
-        matrix = Matrix(tensor, format, count, width, first, groups, self._size, group_bytes)
+        matrix = PackedMatrix(tensor, format, count, width, first, groups, self._size, group_bytes)
         self._matrices.append(matrix)
-        self._size += -(-group_bytes * groups // ALIGNMENT) * ALIGNMENT
+        self._size += aligned(group_bytes * groups)
         return matrix
 
     @property
@@ -74,7 +74,8 @@ class PackedWeights:
         """Bytes of all packed weights."""
         return self._size
 
-    def address(self, matrix: Matrix) -> int:
+    def address(self, matrix: PackedMatrix) -> int:
+        """Where its first panel lies, once all are loaded."""
         assert self._memory is not None  # loaded by now
         return self._memory.address + matrix.offset
 
@@ -84,13 +85,13 @@ class PackedWeights:
         self._memory = Memory(self._size)
         self._progress, self._done = progress, 0
         for matrix in self._matrices:
-            if matrix.tensor.type_name in FORMATS and matrix.format.name == matrix.tensor.type_name:
+            if matrix.format.name == matrix.tensor.type_name:
                 self._pack(matrix)
             else:
                 self._unpack(matrix)
         progress(self._size, self._size)
 
-    def _in_batches(self, matrix: Matrix, work: Callable[[int], None], items: int) -> None:
+    def _in_batches(self, matrix: PackedMatrix, work: Callable[[int], None], items: int) -> None:
         """work(i) for i in range(items), by all threads; between batches the file's pages are let go."""
         batch = max(self._team.threads, items * BATCH_BYTES // matrix.tensor.nbytes)
         size = matrix.group_bytes * matrix.groups
@@ -101,13 +102,13 @@ class PackedWeights:
             self._progress(self._done + size * (first + count) // items, self._size)
         self._done += size
 
-    def _pack(self, matrix: Matrix) -> None:
+    def _pack(self, matrix: PackedMatrix) -> None:
         """Straight from the file."""
         data = np.frombuffer(self._gguf.data(matrix.tensor), np.uint8)
         total = matrix.tensor.shape[-2] * matrix.groups
         self._panels(matrix, address_of(data), data.size // total, matrix.tensor.shape[-2])
 
-    def _panels(self, matrix: Matrix, source: int, row_bytes: int, group_rows: int) -> None:
+    def _panels(self, matrix: PackedMatrix, source: int, row_bytes: int, group_rows: int) -> None:
         """Pack rows that lie at `source`, `group_rows` of each expert, of which `first` are left out."""
         format = matrix.format
         kernel = _signature(self._jit.address(*pack(format)))
@@ -134,7 +135,7 @@ class PackedWeights:
 
         self._in_batches(matrix, work, jobs * matrix.groups)
 
-    def _unpack(self, matrix: Matrix) -> None:
+    def _unpack(self, matrix: PackedMatrix) -> None:
         """Types without a kernel of their own, as float32, a few panels at a time."""
         data = np.frombuffer(self._gguf.data(matrix.tensor), np.uint8)
         group_rows = matrix.tensor.shape[-2]

@@ -1,8 +1,6 @@
-"""The sessions of the compiled stage: tables of pages, the room reserved, the blocks shared."""
+"""The sessions of the compiled stage: tables of pages, shared blocks without a copy."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +8,10 @@ import numpy.typing as npt
 from swarmnode.inference.cache.block_store import BlockLimits, BlockStore
 from swarmnode.inference.cache.layer_cache import BLOCK, blocks_for
 from swarmnode.inference.cache.pages import Page, PagePool
-from swarmnode.inference.kernels.attention import PageLayout
+from swarmnode.inference.kernels.page_layout import PageLayout
 from swarmnode.inference.kernels.program import address_of
-from swarmnode.values.errors import Refused, Unavailable
+from swarmnode.inference.stage.open_sessions import OpenSessions
+from swarmnode.values.errors import Refused
 
 
 class PagedSession:
@@ -28,100 +27,58 @@ class PagedSession:
     def table_address(self) -> int:
         return address_of(self.table)
 
+    def append(self, page: Page) -> None:
+        """The next page; there must be room for it."""
+        self.table[len(self.pages)] = page.address
+        self.pages.append(page)
 
-class PagedSessions:
-    """All sessions of a stage. kv_bytes: the room for all of them and for shared blocks; None is no limit.
+    def replace(self, block: int, page: Page) -> None:
+        """Another page for a block that has one."""
+        self.table[block] = page.address
+        self.pages[block] = page
 
-    A shared block is a page that its sessions hold too: nothing is copied. Shared blocks take only room that
-    no session has reserved.
-    """
+
+class PagedSessions(OpenSessions[PagedSession, Page]):
+    """See `OpenSessions`. A shared block is a page that its sessions hold too: nothing is copied."""
 
     def __init__(
         self, layers: int, layout: PageLayout, kv_bytes: int | None, limits: BlockLimits | None
     ) -> None:
         self.layers, self.layout = layers, layout
         self.pool = PagePool(layers * layout.layer_bytes)
-        self._limit = kv_bytes
-        self._open: dict[int, PagedSession] = {}
-        self.blocks: BlockStore[Page] = BlockStore(limits or BlockLimits(), self.pool.release)
+        blocks = BlockStore(limits or BlockLimits(), self.pool.release)
+        super().__init__(self.pool.page_bytes, kv_bytes, blocks)
 
-    def reserved_bytes(self, tokens: int) -> int:
-        """What a session of that many positions may come to take."""
-        return blocks_for(tokens) * self.pool.page_bytes
+    def _new(self, tokens: int) -> PagedSession:
+        return PagedSession(tokens)
 
-    def open(self, number: int, tokens: int) -> None:
-        """Reserve room. A session that is open keeps what it holds and gets more room if it needs it."""
-        if tokens < 1:
-            raise Refused(f"a session of {tokens} tokens cannot be opened", code="bad_session")
-        old = self._open.get(number)
-        if old is not None and old.tokens >= tokens:
-            return
-        self._make_room(number, tokens)
-        if old is None:
-            self._open[number] = PagedSession(tokens)
-            return
+    def _resized(self, session: PagedSession, tokens: int) -> PagedSession:
+        self._cut(session, session.length)  # pages that were made ready and never filled
         table = np.zeros(blocks_for(tokens), np.int64)
-        table[: len(old.table)] = old.table
-        old.tokens, old.table = tokens, table
-
-    def fit(self, number: int) -> None:
-        """See `seam.Stage.fit`."""
-        session = self.get(number)
-        session.tokens = max(1, session.length)
-        session.table = session.table[: blocks_for(session.tokens)].copy()
-
-    def _make_room(self, number: int, tokens: int) -> None:
-        if self._limit is None:
-            return
-        free = self._limit - self._reserved(besides=number)
-        needed = self.reserved_bytes(tokens)
-        if needed > free:
-            raise Unavailable(
-                f"keys and values of {tokens} tokens need {needed} bytes; {max(free, 0)} of {self._limit} "
-                "are free",
-                code="no_cache_room",
-                hint="Ask for fewer tokens, wait for other requests to end, or allow more memory.",
-            )
-        while self.blocks.nbytes > free - needed:
-            self.blocks.give_up_oldest()
-
-    @property
-    def all_reserved_bytes(self) -> int:
-        """What all open sessions may come to take."""
-        return self._reserved()
-
-    def _reserved(self, besides: int | None = None) -> int:
-        return sum(self.reserved_bytes(one.tokens) for n, one in self._open.items() if n != besides)
-
-    def get(self, number: int) -> PagedSession:
-        """The open session; raises `Refused` (code `unknown_session`)."""
-        if number not in self._open:
-            raise Refused(f"session {number} is not open", code="unknown_session")
-        return self._open[number]
-
-    def empty(self, number: int) -> PagedSession:
-        """The open session, which must hold nothing; raises `Refused` (code `session_not_empty`)."""
-        session = self.get(number)
-        if session.length:
-            raise Refused(f"session {number} holds {session.length} positions", code="session_not_empty")
+        table[: len(session.pages)] = session.table[: len(session.pages)]
+        session.tokens, session.table = tokens, table
         return session
 
-    def truncate(self, number: int, position: int) -> None:
-        """Forget everything from `position` on."""
-        session = self.get(number)
-        if not 0 <= position <= session.length:
-            raise Refused(
-                f"session {number} holds {session.length} positions: it cannot be cut back to {position}",
-                code="bad_position",
-            )
-        keep = blocks_for(position) if position else 0
+    def _cut(self, session: PagedSession, position: int) -> None:
+        keep = blocks_for(position)
         for page in session.pages[keep:]:
             self.pool.release(page)
         del session.pages[keep:]
         session.length = position
 
+    def _free(self, session: PagedSession) -> None:
+        self._cut(session, 0)
+
+    def _append_shared(self, session: PagedSession, block: Page) -> None:
+        session.append(self.pool.hold(block))
+        session.length += BLOCK
+
+    def _to_share(self, session: PagedSession, index: int) -> Page:
+        return self.pool.hold(session.pages[index])
+
     def prepare(self, number: int, first: int, count: int) -> PagedSession:
-        """Pages of the session's own for positions first .. first + count - 1, about to be written."""
+        """Pages of the session's own for positions first .. first + count - 1, about to be written. Raises
+        `Refused` (code `session_full`) beyond its room."""
         session = self.get(number)
         if first + count > session.tokens:
             raise Refused(
@@ -132,39 +89,11 @@ class PagedSessions:
         start = first // BLOCK
         if start < len(session.pages) and session.pages[start].holders > 1:
             shared = session.pages[start]
-            self._set(session, start, self.pool.copy(shared))
+            session.replace(start, self.pool.copy(shared))
             self.pool.release(shared)
-        for block in range(len(session.pages), blocks_for(first + count)):
-            session.pages.append(self.pool.take())
-            session.table[block] = session.pages[block].address
+        for _ in range(len(session.pages), blocks_for(first + count)):
+            session.append(self.pool.take())
         return session
-
-    def _set(self, session: PagedSession, block: int, page: Page) -> None:
-        session.pages[block] = page
-        session.table[block] = page.address
-
-    def adopt(self, number: int, keys: Sequence[bytes]) -> int:
-        """See `seam.Stage.adopt`."""
-        session = self.empty(number)
-        for page in self.blocks.find(keys[: session.tokens // BLOCK]):
-            session.table[len(session.pages)] = page.address
-            session.pages.append(self.pool.hold(page))
-            session.length += BLOCK
-        return session.length
-
-    def publish(self, number: int, keys: Sequence[bytes]) -> None:
-        """See `seam.Stage.publish`."""
-        session = self.get(number)
-        room = None if self._limit is None else self._limit - self._reserved()
-        whole = keys[: session.length // BLOCK]
-        self.blocks.put(whole, self.pool.page_bytes, lambda index: self.pool.hold(session.pages[index]), room)
-
-    def close(self, number: int) -> None:
-        """Free the session; unknown ones are ignored."""
-        session = self._open.pop(number, None)
-        if session is not None:
-            for page in session.pages:
-                self.pool.release(page)
 
     # Keys and values as arrays, for snapshots.
 

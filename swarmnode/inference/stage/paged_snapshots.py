@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from swarmnode.inference.cache.layer_cache import BLOCK
 from swarmnode.inference.cache.snapshots import SnapshotShape, pack, unpack
-from swarmnode.inference.kernels.attention import PART
+from swarmnode.inference.kernels.page_layout import PART
 from swarmnode.inference.stage.paged_sessions import PagedSessions
 from swarmnode.values.errors import Refused
 

@@ -84,7 +84,8 @@ class Stage(Protocol):
 
     def step(self, batch: Batch) -> StepResult:
         """Compute the rows. Raises `Refused` for tokens out of range or unknown sessions, `LocalFault`
-        (code `not_finite`) for results that are no numbers; the sessions are then as before the step."""
+        (code `not_finite`) for results that are no numbers; the sessions then hold what lies before the
+        step's rows."""
 
     def length(self, session: int) -> int:
         """How many positions the session's cache holds."""

@@ -1,4 +1,4 @@
-"""The sessions of a stage: their caches, the room reserved for them, and the blocks they share."""
+"""The sessions of the reference stage: one cache a layer, shared blocks as copies."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from swarmnode.inference.cache.attention_cache import AttentionCache, storage_of
 from swarmnode.inference.cache.block_store import BlockLimits, BlockStore
-from swarmnode.inference.cache.layer_cache import BLOCK, Snapshot, blocks_for
+from swarmnode.inference.cache.layer_cache import BLOCK, Snapshot
+from swarmnode.inference.stage.open_sessions import OpenSessions
 from swarmnode.inference.stage.shape import Shape
-from swarmnode.values.errors import Refused, Unavailable
 from swarmnode.values.layers import KvType
 
 SharedBlock = npt.NDArray[np.generic]
@@ -29,6 +29,7 @@ class Session:
         return self.caches[0].length
 
     def truncate(self, position: int) -> None:
+        """Forget everything from `position` (not negative) on."""
         for cache in self.caches:
             cache.truncate(position)
 
@@ -48,102 +49,35 @@ class Session:
             cache.restore(snapshot)
 
 
-class Sessions:
-    """All sessions of a stage. kv_bytes: the room for all of them and for shared blocks; None is no limit.
-
-    Shared blocks are copies; they take only room that no session has reserved.
-    """
+class Sessions(OpenSessions[Session, SharedBlock]):
+    """See `OpenSessions`. layers: how many the stage has."""
 
     def __init__(
         self, layers: int, shape: Shape, kv: KvType, kv_bytes: int | None, limits: BlockLimits | None = None
     ) -> None:
-        self._layers, self._shape, self._kv, self._limit = layers, shape, kv, kv_bytes
-        self._item = storage_of(kv)().itemsize
-        self._open: dict[int, Session] = {}
-        self.blocks: BlockStore[SharedBlock] = BlockStore(limits or BlockLimits())
+        block_bytes = BLOCK * layers * 2 * shape.kv_size * storage_of(kv)().itemsize
+        super().__init__(block_bytes, kv_bytes, BlockStore(limits or BlockLimits()))
+        self._layers, self._shape, self._kv = layers, shape, kv
 
-    def reserved_bytes(self, tokens: int) -> int:
-        """What a session of that many positions may come to take."""
-        return blocks_for(tokens) * BLOCK * self._layers * 2 * self._shape.kv_size * self._item
+    def _new(self, tokens: int) -> Session:
+        return Session(tokens, self._layers, self._shape, self._kv)
 
-    def open(self, number: int, tokens: int) -> None:
-        """Reserve room. A session that is open keeps what it holds and gets more room if it needs it."""
-        if tokens < 1:
-            raise Refused(f"a session of {tokens} tokens cannot be opened", code="bad_session")
-        old = self._open.get(number)
-        if old is not None and old.tokens >= tokens:
-            return
-        self._make_room(number, tokens)
-        self._put(number, tokens, old)
+    def _resized(self, session: Session, tokens: int) -> Session:
+        resized = self._new(tokens)
+        resized.restore(session.snapshot(session.length))
+        return resized
 
-    def _put(self, number: int, tokens: int, old: Session | None) -> None:
-        """A session of that room, with what the old one holds."""
-        session = Session(tokens, self._layers, self._shape, self._kv)
-        if old is not None:
-            session.restore(old.snapshot(old.length))
-        self._open[number] = session
+    def _cut(self, session: Session, position: int) -> None:
+        session.truncate(position)
 
-    def fit(self, number: int) -> None:
-        """See `seam.Stage.fit`."""
-        old = self.get(number)
-        tokens = max(1, old.length)
-        if blocks_for(tokens) < blocks_for(old.tokens):
-            self._put(number, tokens, old)
+    def _free(self, session: Session) -> None:
+        """Its arrays go with it."""
 
-    def _make_room(self, number: int, tokens: int) -> None:
-        """Give up shared blocks until there is room for the session. Raises `Unavailable`, and then gives
-        up none."""
-        if self._limit is None:
-            return
-        free = self._limit - self._reserved(besides=number)
-        needed = self.reserved_bytes(tokens)
-        if needed > free:
-            raise Unavailable(
-                f"keys and values of {tokens} tokens need {needed} bytes; {max(free, 0)} of {self._limit} "
-                "are free",
-                code="no_cache_room",
-                hint="Ask for fewer tokens, wait for other requests to end, or allow more memory.",
-            )
-        while self.blocks.nbytes > free - needed:
-            self.blocks.give_up_oldest()
+    def _append_shared(self, session: Session, block: SharedBlock) -> None:
+        session.append_block(block)
 
-    @property
-    def all_reserved_bytes(self) -> int:
-        """What all open sessions may come to take."""
-        return self._reserved()
-
-    def _reserved(self, besides: int | None = None) -> int:
-        return sum(self.reserved_bytes(s.tokens) for n, s in self._open.items() if n != besides)
-
-    def adopt(self, number: int, keys: Sequence[bytes]) -> int:
-        """See `seam.Stage.adopt`."""
-        session = self.empty(number)
-        for block in self.blocks.find(keys[: session.tokens // BLOCK]):
-            session.append_block(block)
-        return session.length
-
-    def publish(self, number: int, keys: Sequence[bytes]) -> None:
-        """See `seam.Stage.publish`."""
-        session = self.get(number)
-        room = None if self._limit is None else self._limit - self._reserved()
-        whole = keys[: session.length // BLOCK]
-        self.blocks.put(whole, self.reserved_bytes(BLOCK), session.block, room)
-
-    def empty(self, number: int) -> Session:
-        """The open session, which must hold nothing; raises `Refused` (code `session_not_empty`)."""
-        session = self.get(number)
-        if session.length:
-            raise Refused(f"session {number} holds {session.length} positions", code="session_not_empty")
-        return session
-
-    def get(self, number: int) -> Session:
-        """The open session; raises `Refused` (code `unknown_session`)."""
-        if number not in self._open:
-            raise Refused(f"session {number} is not open", code="unknown_session")
-        return self._open[number]
-
-    def close(self, number: int) -> None:
-        self._open.pop(number, None)
+    def _to_share(self, session: Session, index: int) -> SharedBlock:
+        return session.block(index)
 
     @property
     def bytes(self) -> int:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from swarmnode.inference.cache import layer_cache
-from swarmnode.inference.kernels import attention as kernel_attention
-from swarmnode.inference.kernels import code, formats, program
-from swarmnode.inference.kernels.attention import PageLayout
+from swarmnode.inference.kernels import code, formats, page_layout, program
+from swarmnode.inference.kernels.page_layout import PageLayout
 from swarmnode.inference.stage import attention, compiled_stage, weights
 from swarmnode.inference.stage.compiled_stage import CompiledStage, load_compiled_stage
 from swarmnode.models.facts import read_facts
@@ -32,7 +31,7 @@ def test_the_estimate_and_the_kernels_agree() -> None:
     assert packed == packed_memory.PANELS
     assert (packed_memory.PANEL, packed_memory.ALIGNMENT) == (formats.PANEL, program.ALIGNMENT)
     sizes = packed_memory.PAGE, packed_memory.PART, packed_memory.LANES
-    assert sizes == (kernel_attention.BLOCK, kernel_attention.PART, code.LANES)
+    assert sizes == (page_layout.BLOCK, page_layout.PART, code.LANES)
     rows = packed_memory.STEP_ROWS, packed_memory.HEAD_ROWS
     assert rows == (compiled_stage.STEP_ROWS, compiled_stage.HEAD_ROWS)
     most = max(formats.K256_BYTES / 256, formats.K32_BYTES / 32)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, quants
 
-from swarmnode.inference.kernels.attention import BLOCK, PART, PageLayout, append, attend
+from swarmnode.inference.kernels.append import append
+from swarmnode.inference.kernels.attention import attend
+from swarmnode.inference.kernels.page_layout import BLOCK, PART, PageLayout
 from swarmnode.inference.kernels.program import Memory, address_of, float_bits
 
 KV = ["f32", "f16", "q8_0"]

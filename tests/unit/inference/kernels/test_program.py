@@ -7,7 +7,8 @@ import mmap
 import numpy as np
 import pytest
 
-from swarmnode.inference.kernels.program import ALIGNMENT, Memory, address_of, float_bits
+from swarmnode.inference.kernels import program
+from swarmnode.inference.kernels.program import ALIGNMENT, Memory, address_of, aligned, float_bits
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, 100_000])
@@ -31,3 +32,21 @@ def test_float_bits() -> None:
 def test_address_of() -> None:
     array = np.arange(10, dtype=np.float32)
     assert address_of(array[3:]) == address_of(array) + 12
+
+
+def test_a_system_without_large_pages_gives_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(mmap.mmap):
+        def madvise(self, *_arguments: int) -> None:
+            raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(program.mmap, "mmap", Refusing)
+    assert not Memory(5000).bytes.any()
+
+
+def test_no_memory_is_a_memory_error() -> None:
+    with pytest.raises(MemoryError, match=str(1 << 60)):
+        Memory(1 << 60)
+
+
+def test_alignment() -> None:
+    assert [aligned(size) for size in (0, 1, 64, 65)] == [0, 64, 64, 128]

@@ -77,13 +77,13 @@ def test_an_instruction_that_computes_otherwise_is_found(
 def test_half_precision_that_flushes_is_found(
     truth: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, kernel_cache: Path
 ) -> None:
-    from swarmnode.inference.kernels import attention
+    from swarmnode.inference.kernels import append
 
     def flushing(code, target, value):  # type: ignore[no-untyped-def]
         return right(code, target, code.select(code.abs(value) < 2.0**-14, 0.0, value))
 
-    right = attention.narrow_half
-    monkeypatch.setattr(attention, "narrow_half", flushing)
+    right = append.narrow_half
+    monkeypatch.setattr(append, "narrow_half", flushing)
     assert run_check(Jit(target("portable")), "halves") != truth["halves"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import numpy as np
@@ -10,9 +11,10 @@ from llvmlite import ir
 
 from swarmnode.inference.kernels import team as team_module
 from swarmnode.inference.kernels.code import I64, Code
-from swarmnode.inference.kernels.jit import Build
+from swarmnode.inference.kernels.jit import Build, Jit
 from swarmnode.inference.kernels.program import Program, address_of
-from swarmnode.inference.kernels.runtime import FOLLOWERS, GRAIN, WAITS
+from swarmnode.inference.kernels.runtime import ENTRY_FIELDS, FOLLOWERS, WAITS
+from swarmnode.inference.kernels.targets import available
 from swarmnode.inference.kernels.team import Team, physical_cores
 
 
@@ -70,7 +72,7 @@ def test_every_item_is_done_once(team: Team, best, items: int) -> None:
     for run in range(1, 6):
         team.run(entries)
         assert (counts[:items] == run).all()
-    assert team.done == 1
+        assert team.done == run
 
 
 def test_items_are_a_multiple_of_a_counter(team: Team, best) -> None:
@@ -99,7 +101,7 @@ def test_barriers(team: Team, best) -> None:
     for run in range(1, 4):
         team.run(entries)
         assert (places[steps % 2] == run * steps).all()
-    assert team.done == steps
+        assert team.done == run * steps
 
 
 def test_chains_follow_on_the_same_items(team: Team, best) -> None:
@@ -135,17 +137,6 @@ def test_entries_that_do_not_wait(team: Team, best) -> None:
     entries = program.finish()
     team.run(entries)
     assert (one == 1).all() and (two == 1).all() and (out == 2).all()
-
-
-@pytest.mark.parametrize("grain", [1, 3, 5000])
-def test_grains(team: Team, best, grain: int) -> None:
-    counts = np.zeros(100, np.int64)
-    program = Program(best.jit)
-    program.add(COUNT, [address_of(counts), 0, 0], 100)
-    entries = program.finish()
-    entries[:, GRAIN] = grain
-    team.run(entries)
-    assert (counts == 1).all()
 
 
 def test_fewer_threads_for_one_run(team: Team, best) -> None:
@@ -205,3 +196,30 @@ def test_no_more_threads_than_cores(best, monkeypatch: pytest.MonkeyPatch) -> No
         team = Team(best.jit, wanted)
         assert team.threads == given
         team.close()
+
+
+def test_progress_never_falls(team: Team, best) -> None:
+    """Longer and shorter programs, one after another: the room for their counters grows."""
+    counts = np.zeros(10, np.int64)
+    total = 0
+    for length in (3, 1, 50, 2):
+        program = Program(best.jit)
+        for _ in range(length):
+            program.add(COUNT, [address_of(counts), 0, 0], 10)
+        team.run(program.finish())
+        total += length
+        assert team.done == total
+
+
+def test_a_team_that_was_closed_runs_nothing(best) -> None:
+    team = Team(best.jit, 2)
+    team.close()
+    with pytest.raises(AssertionError):
+        team.run(Program(best.jit).finish())
+
+
+def test_a_team_keeps_the_code_that_it_runs(kernel_cache) -> None:
+    team = Team(Jit(available()[0], kernel_cache), 2)
+    gc.collect()
+    team.run(np.zeros((0, ENTRY_FIELDS), np.int64))
+    team.close()

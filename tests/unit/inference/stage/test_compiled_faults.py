@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swarmnode.inference.kernels import team
 from swarmnode.inference.kernels.targets import available
 from swarmnode.inference.stage.compiled_stage import CompiledStage, load_compiled_stage
 from swarmnode.inference.stage.seam import Batch, Slice
-from swarmnode.models.gguf import GGML_TYPES, GgufFile
+from swarmnode.models.gguf import GGML_TYPES, BadModelFile, GgufFile
 from swarmnode.testing.random_model import RandomModel, write_random_model
 from swarmnode.values.errors import LocalFault, Refused
 from swarmnode.values.layers import LayerRange
@@ -143,3 +145,40 @@ def test_refusals(load) -> None:
     step(stage, 1, IDS[:3])
     assert stage.progress > before
     stage.shut()
+
+
+def test_a_fault_leaves_nothing_behind_in_the_padding(kernel_cache: Path, tmp_path: Path) -> None:
+    """Rows of 72 numbers lie in buffers of 96, and are taken 16 at a time."""
+    model = RandomModel(hidden=72, feed_forward=104, heads=3, kv_heads=1, head_dim=24)
+    gguf = GgufFile(write_random_model(tmp_path / "m.gguf", model))
+    stage = load_compiled_stage(gguf, layers=LayerRange(1, 2), target=available()[0], cache=kernel_cache)
+    rows = np.random.default_rng(1).standard_normal((3, 72)).astype(np.float32)
+    stage.open(1, 10)
+    good = stage.step(Batch((Slice(1, 0, 3),), hidden=rows)).hidden
+    assert good is not None
+    with pytest.raises(LocalFault):
+        stage.step(Batch((Slice(1, 0, 3),), hidden=np.full_like(rows, np.inf)))
+    np.testing.assert_array_equal(good, stage.step(Batch((Slice(1, 0, 3),), hidden=rows)).hidden)
+    stage.shut()
+
+
+def test_threads_end_when_loading_fails(
+    kernel_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(team, "physical_cores", lambda: 3)
+    gguf = GgufFile(write_random_model(tmp_path / "m.gguf", RandomModel()))
+    del gguf.tensors["blk.1.attn_k.weight"]
+    before = set(threading.enumerate())
+    with pytest.raises(BadModelFile):
+        load_compiled_stage(gguf, threads=3, target=available()[0], cache=kernel_cache)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=60)
+        assert not thread.is_alive()
+
+
+def test_tables_count_as_resident(load) -> None:
+    short, long = load("F32", context=64), load("F32", context=128)
+    turns = 64 // 2 * 2 * 4  # of a position: a cosine and a sine, float32, for each pair of numbers
+    assert long.resident_bytes() - short.resident_bytes() == 64 * turns
+    for stage in (short, long):
+        stage.shut()

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from swarmnode.inference.cache.block_keys import block_keys
 from swarmnode.inference.cache.block_store import BlockLimits
 from swarmnode.inference.cache.layer_cache import BLOCK
-from swarmnode.inference.kernels.attention import PageLayout
+from swarmnode.inference.kernels.page_layout import PageLayout
 from swarmnode.inference.stage.paged_sessions import PagedSessions
 from swarmnode.values.errors import Refused, Unavailable
 
@@ -181,6 +181,17 @@ def test_the_least_used_blocks_go_first() -> None:
     third = block_keys(b"third", list(range(1000)))
     found.publish(1, third[:1])
     assert KEYS[0] in found.blocks and third[0] in found.blocks and other[0] not in found.blocks
+
+
+def test_pages_that_were_never_filled_go_with_the_room() -> None:
+    found = sessions()
+    found.open(1, 300)
+    found.prepare(1, 0, 200)
+    found.fit(1)
+    assert not found.get(1).pages and found.pool.bytes == 0
+    found.open(1, 300)
+    write(found, 1, list(range(300)))
+    assert read(found, 1) == list(range(300))
 
 
 class AnyOrder(RuleBasedStateMachine):

@@ -7,7 +7,7 @@ import pytest
 from gguf import GGMLQuantizationType, quants
 
 from swarmnode.inference.cache.snapshots import SnapshotShape, pack, unpack
-from swarmnode.inference.kernels.attention import PageLayout
+from swarmnode.inference.kernels.page_layout import PageLayout
 from swarmnode.inference.stage.paged_sessions import PagedSessions
 from swarmnode.inference.stage.paged_snapshots import export_pages, restore_pages
 from swarmnode.values.errors import Refused

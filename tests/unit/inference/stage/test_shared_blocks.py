@@ -249,3 +249,14 @@ def test_a_session_that_fits_gives_room_to_others_and_goes_on(load: Loader) -> N
     assert stage.reserved_bytes() == a_block
     with pytest.raises(Refused):
         stage.fit(7)
+
+
+def test_where_a_session_can_be_cut_back_to(load: Loader) -> None:
+    stage, plain = load(), load()
+    compute(stage, 1, 10)
+    with pytest.raises(Refused) as caught:
+        stage.truncate(1, -1)
+    assert caught.value.code == "bad_position" and stage.length(1) == 10
+    stage.truncate(1, 11)  # beyond the end: nothing changes
+    assert stage.length(1) == 10
+    np.testing.assert_array_equal(compute(stage, 1, 20), compute(plain, 1, 20))
