@@ -101,14 +101,13 @@ def skew(stamp_ms: int, sent: float, received: float, stamp: float) -> float:
     return stamp_ms / 1000 + (received - sent) / 2 - stamp
 
 
-def _name(value: Any) -> str:
-    text = value if isinstance(value, str) else ""
+def _name(text: str) -> str:
     return "".join(char for char in text[:MAX_NAME_CHARS] if char.isprintable())
 
 
 def _names(values: Any) -> list[str]:
     """A name that had to be shortened would be another name."""
-    kept = [value for value in values[:MAX_NAMES] if isinstance(value, str) and value == _name(value) != ""]
+    kept = [value for value in values[:MAX_NAMES] if value == _name(value) != ""]
     return list(dict.fromkeys(kept))
 
 

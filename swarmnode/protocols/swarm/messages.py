@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from swarmnode.protocols.swarm.frames import LIMITS, Tag
-from swarmnode.protocols.wire.schema import schema
+from swarmnode.protocols.wire.schema import parse, schema
+from swarmnode.values.errors import PeerFault
 
 #: The subjects of gossip; `ids.topic_name` makes a topic of each.
 TOPICS = ("models", "health", "credits", "identity", "pools", "regions")
@@ -119,3 +120,12 @@ _ALL = (
     Kind("sealing_key", "SealingKeyWanted", "SealingKeyGiven", limit=256, reply_limit=1024),
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
+
+
+def read_fields(kind: Kind, message: str, data: bytes, sender: str) -> Any:
+    """A message of a kind out of its bytes. message: its name, `kind.message` or `kind.reply`. sender: who
+    really speaks. Raises `PeerFault`: `bad_message`, and `signature_violation` where it names another."""
+    fields = parse(getattr(MESSAGES, message), data, f"A {kind.name}")
+    if kind.sender and message == kind.message and getattr(fields, kind.sender) != sender:
+        raise PeerFault(f"A {kind.name} names another sender than {sender}", code="signature_violation")
+    return fields

@@ -179,9 +179,8 @@ def _read(control: Any) -> Spoken | None:
     return Cancel(number) if control.HasField("cancel") else None
 
 
-def _text(value: Any, limit: int) -> str:
-    """What a peer wrote, as text to be shown: whatever it is, and no longer than that."""
-    text = value if isinstance(value, str) else bytes(value).decode("utf-8", "replace")
+def _text(text: str, limit: int) -> str:
+    """What a peer wrote, fit to be shown; a name that is too long stays too long to be known."""
     return "".join(char if char.isprintable() else "\ufffd" for char in text[: limit + 1])
 
 

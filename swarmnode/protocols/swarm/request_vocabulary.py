@@ -1,11 +1,13 @@
-"""Events and effects of both ends of a stream of requests."""
+"""Events and effects of both ends of a stream of requests.
+
+When the stream ends, whoever runs a machine drops it, and what was open with it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from swarmnode.protocols.swarm.messages import Kind
-from swarmnode.values.errors import SwarmnodeError
+from swarmnode.values.errors import PeerFault, SwarmnodeError
 
 # Events of both.
 
@@ -15,13 +17,6 @@ class Heard:
     """Bytes from the peer."""
 
     data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """The stream is over."""
-
-    error: SwarmnodeError | None
 
 
 # Events of the asking end.
@@ -77,9 +72,9 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Reset the stream: the peer broke the rules, or it is of no more use."""
+    """Reset the stream, and drop this machine: the peer broke the rules."""
 
-    error: SwarmnodeError
+    error: PeerFault
 
 
 # Effects of the asking end.

@@ -33,7 +33,6 @@ from swarmnode.protocols.swarm.request_vocabulary import (
     Failed,
     GiveUp,
     Heard,
-    Over,
     Say,
     Serve,
 )
@@ -62,15 +61,15 @@ def lane_of(kind: Kind) -> Lane:
 class Asker:
     """The end that asks.
 
-    Events: `Ask`, `GiveUp`, `Heard`, `Over`. Effects: `Say`, `Answered`, `Failed`, `Break`. Each `Ask` gets
-    exactly one `Answered` or `Failed`, unless it is given up.
+    Events: `Ask`, `GiveUp`, `Heard`. Effects: `Say`, `Answered`, `Failed`, `Break`. Each `Ask` gets exactly
+    one `Answered` or `Failed`, unless it is given up or the stream ends.
     """
 
     def __init__(self, lane: Lane = SHORT) -> None:
         self._lane = lane
         self._open: dict[int, tuple[Kind, float]] = {}
         self._last = 0
-        self._over: SwarmnodeError | None = None
+        self._broken = False
         self._reader = SpokenReader(self._wants, LIMITS, "Answers to our requests")
 
     @property
@@ -96,15 +95,11 @@ class Asker:
                 effects += self._ask(event, now)
             case GiveUp() if self._open.pop(event.id, None):
                 effects.append(Say(encode(Cancel(event.id))))
-            case Heard() if self._over is None:
+            case Heard() if not self._broken:
                 effects += self._hear(event.data)
-            case Over():
-                effects += self._end(event.error or _gone())
         return effects
 
     def _ask(self, event: Ask, now: float) -> list[Any]:
-        if self._over is not None:
-            return [Failed(event.id, self._over)]
         if len(self._open) >= self._lane.in_flight:
             return [Failed(event.id, _too_many(self._lane))]
         if event.id <= self._last:
@@ -122,7 +117,8 @@ class Asker:
             for spoken in self._reader.feed(data):
                 effects += self._take(spoken)
         except PeerFault as error:
-            return [*effects, Break(error), *self._end(error)]
+            self._broken = True
+            effects.append(Break(error))
         return effects
 
     def _take(self, spoken: Spoken) -> list[Any]:
@@ -156,16 +152,11 @@ class Asker:
             effects += [Say(encode(Cancel(number))), Failed(number, _late(kind))]
         return effects
 
-    def _end(self, error: SwarmnodeError) -> list[Any]:
-        self._over = self._over or error
-        asked, self._open = self._open, {}
-        return [Failed(number, error) for number in asked]
-
 
 class Answerer:
     """The end that answers.
 
-    known: the kinds served just now, by name. Events: `Heard`, `Answer`, `Decline`, `Over`. Effects: `Serve`,
+    known: the kinds served just now, by name. Events: `Heard`, `Answer`, `Decline`. Effects: `Serve`,
     `Abandon`, `Say`, `Break`. Each `Serve` is to be answered or declined, unless it is abandoned.
     """
 
@@ -173,7 +164,7 @@ class Answerer:
         self._known, self._lane = known, lane
         self._open: dict[int, tuple[Kind, float]] = {}
         self._last = 0
-        self._ended = False
+        self._broken = False
         self._reader = SpokenReader(self._wants, LIMITS, "Requests")
 
     @property
@@ -195,14 +186,12 @@ class Answerer:
         """As `interfaces.machine.Machine` says."""
         effects = self._expire(now)
         match event:
-            case Heard() if not self._ended:
+            case Heard() if not self._broken:
                 effects += self._hear(event.data, now)
             case Answer():
                 effects += self._answer(event)
             case Decline() if self._open.pop(event.id, None):
                 effects.append(Say(encode(Failure(event.id, event.error))))
-            case Over():
-                effects += self._end(event.error or _gone())
         return effects
 
     def _hear(self, data: bytes, now: float) -> list[Any]:
@@ -211,7 +200,8 @@ class Answerer:
             for spoken in self._reader.feed(data):
                 effects += self._take(spoken, now)
         except PeerFault as error:
-            return [*effects, Break(error), *self._end(error)]
+            self._broken = True
+            effects.append(Break(error))
         return effects
 
     def _take(self, spoken: Spoken, now: float) -> list[Any]:
@@ -261,11 +251,6 @@ class Answerer:
         late = [number for number, (_, limit) in self._open.items() if limit <= now]
         return [Abandon(number, _late(self._open.pop(number)[0])) for number in late]
 
-    def _end(self, error: SwarmnodeError) -> list[Any]:
-        self._ended = True
-        asked, self._open = self._open, {}
-        return [Abandon(number, error) for number in asked]
-
 
 def unsupported(what: str) -> Refused:
     """The answer to what a node does not know."""
@@ -282,10 +267,6 @@ def _too_many(lane: Lane) -> Unavailable:
 
 def _late(kind: Kind) -> Unavailable:
     return Unavailable(f"There was no answer to {kind.name} in time", code="timeout")
-
-
-def _gone() -> Unavailable:
-    return Unavailable("The peer ended the stream before it answered", code="peer_gone")
 
 
 def _unwanted() -> Unavailable:

@@ -10,12 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.protobuf.message import Message
-
 from swarmnode.protocols.identity.envelope import MAX_ENVELOPE_BYTES, open_envelope, seal
 from swarmnode.protocols.identity.fields import bytes_field, decode_fields
 from swarmnode.protocols.identity.handover import Signer
-from swarmnode.protocols.swarm.messages import KINDS, MAX_KIND_CHARS, MESSAGES, Kind
+from swarmnode.protocols.swarm.messages import KINDS, MAX_KIND_CHARS, Kind, read_fields
 from swarmnode.protocols.wire.schema import parse, schema
 from swarmnode.values.errors import PeerFault, Refused
 from swarmnode.values.peer_id import peer_id
@@ -30,7 +28,7 @@ OVERHEAD = 512
 
 _PAYLOAD_TYPE_PREFIX = b"/swarmnode/"
 _PAYLOAD_TYPE = 2
-_CODES = {"bad_signature": "signature_violation"}
+_SIGNATURES = ("bad_signature", "signature_violation")
 _STATEMENTS = schema(
     "signed", Statement={"stamp": "1 uint64", "sequence": "2 uint64", "topic": "3 string", "body": "4 bytes"}
 )
@@ -82,7 +80,7 @@ def open_message(envelope: bytes, topic: str, stamp: float) -> SignedMessage:
         opened = open_envelope(envelope, _domain(kind))
         statement = parse(_STATEMENTS.Statement, opened.payload, f"A signed {kind}")
     except PeerFault as error:
-        raise PeerFault(error.message, code=_CODES.get(error.code, "invalid_gossip")) from error
+        raise _renamed(error) from error
     limit = KINDS[kind].limit if kind in KINDS else UNKNOWN_LIMIT
     if len(statement.body) > limit:
         raise invalid(f"a {kind} of {len(statement.body)} bytes; {limit} are allowed")
@@ -96,24 +94,20 @@ def open_message(envelope: bytes, topic: str, stamp: float) -> SignedMessage:
 def read_body(message: SignedMessage, kind: Kind) -> Any:
     """The message itself. Raises `PeerFault`: `invalid_gossip`, `signature_violation` when the sender claims
     to be somebody else."""
-    return read_fields(kind, kind.message, message.body, message.sender)
-
-
-def read_fields(kind: Kind, message: str, data: bytes, sender: str) -> Any:
-    """A message of the table out of its bytes. message: its name. sender: who really speaks."""
     try:
-        fields = parse(getattr(MESSAGES, message), data, f"A {kind.name}")
+        return read_fields(kind, kind.message, message.body, message.sender)
     except PeerFault as error:
-        raise invalid(error.message) from error
-    _check_texts(fields, kind.name)
-    if kind.sender and message == kind.message and getattr(fields, kind.sender) != sender:
-        raise PeerFault(f"A {kind.name} names another sender than {sender}", code="signature_violation")
-    return fields
+        raise _renamed(error) from error
 
 
 def invalid(fault: str) -> PeerFault:
     """The error for gossip that no honest node sends."""
     return PeerFault(f"A gossip message is invalid: {fault}", code="invalid_gossip")
+
+
+def _renamed(error: PeerFault) -> PeerFault:
+    code = "signature_violation" if error.code in _SIGNATURES else "invalid_gossip"
+    return PeerFault(error.message, code=code)
 
 
 def _domain(kind: str) -> bytes:
@@ -139,15 +133,3 @@ def _check_age(kind: str, said: int, stamp: float) -> None:
         raise PeerFault(f"A {kind} is {age:.0f} s old; {MAX_AGE} s are allowed", code="stale")
     if age < -MAX_AHEAD:
         raise PeerFault(f"A {kind} is {-age:.0f} s ahead of our clock", code="stale")
-
-
-def _check_texts(fields: Any, name: str) -> None:
-    """Protobuf leaves it to the reader whether a text is one."""
-    for descriptor, value in fields.ListFields():
-        if descriptor.type == descriptor.TYPE_STRING:
-            texts = [value] if isinstance(value, str | bytes) else list(value)
-            if not all(isinstance(text, str) for text in texts):
-                raise invalid(f"the {descriptor.name} of a {name} is no text")
-        elif descriptor.type == descriptor.TYPE_MESSAGE:
-            for nested in [value] if isinstance(value, Message) else list(value):
-                _check_texts(nested, name)
