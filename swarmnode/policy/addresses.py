@@ -95,20 +95,24 @@ def for_peer(ours: Sequence[Multiaddr], theirs: Iterable[Multiaddr]) -> tuple[Mu
     """Which of the addresses that a peer claims a node with the addresses `ours` should dial, in order: those
     in a network of ours first. Left out is what cannot be dialled, what is our own, and what means this
     machine, or a cable, to a node that is not on it."""
-    our_places = {(ip_of(address), address.transport, address.port) for address in ours}
-    our_ports = {(address.transport[1:], address.port) for address in ours}
+    our_places = {(ip_of(address), *_door(address)) for address in ours}
+    our_doors = {_door(address) for address in ours}
     our_subnets = {subnet(address) for address in ours if not is_loopback(address)} - {None}
     beside, cabled = any(map(is_loopback, ours)), any(map(is_link_local, ours))
 
     def worth(address: Multiaddr) -> bool:
-        if (ip_of(address), address.transport, address.port) in our_places and address.ip is not None:
+        if address.ip is not None and (ip_of(address), *_door(address)) in our_places:
             return False
         if is_loopback(address):
-            return beside and (address.transport[1:], address.port) not in our_ports
+            return beside and _door(address) not in our_doors
         return cabled or not is_link_local(address)
 
     usable = [address for address in usable_addresses(theirs) if worth(address)]
     return tuple(sorted(usable, key=lambda address: subnet(address) not in our_subnets))
+
+
+def _door(address: Multiaddr) -> tuple[tuple[str, ...], int | None]:
+    return address.transport[1:], address.port
 
 
 def _rank(address: Multiaddr) -> int:
