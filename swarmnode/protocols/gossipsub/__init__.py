@@ -1,1 +1,1 @@
-"""gossipsub v1.1: messages to everybody who listens to a topic."""
+"""gossipsub v1.1 (libp2p specs, pubsub/gossipsub): messages to everybody who subscribed, through a mesh."""
