@@ -10,17 +10,18 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
-from twisted.python.failure import Failure
 
 from swarmnode.driving.driver import Clock, Driver
 from swarmnode.interfaces.host import Accept as AcceptStream
 from swarmnode.interfaces.host import Connection, Gate, HostWatcher, Stream, StreamReceiver
 from swarmnode.network.dials import Dials
 from swarmnode.network.interfaces import machine_addresses
-from swarmnode.network.link import MAX_INBOUND_STREAMS, Link, as_error
+from swarmnode.network.link import Link
 from swarmnode.network.listeners import Listeners
 from swarmnode.network.opening import Opening
-from swarmnode.network.resolving import Resolve, needs_resolving
+from swarmnode.network.requests import Requests
+from swarmnode.network.resolving import Resolve
+from swarmnode.network.takers import Takers
 from swarmnode.network.watching import Watchers
 from swarmnode.policy.dialling import dial_order, shared_subnet
 from swarmnode.protocols.pool import vocabulary as pool
@@ -28,7 +29,7 @@ from swarmnode.protocols.pool.backoff import Rng
 from swarmnode.protocols.pool.limits import PoolLimits
 from swarmnode.protocols.pool.machine import ConnectionPool
 from swarmnode.protocols.pool.peers import preference
-from swarmnode.values.errors import Refused, SwarmnodeError, Unavailable
+from swarmnode.values.errors import SwarmnodeError, Unavailable
 from swarmnode.values.multiaddr import Multiaddr, tcp_address
 from swarmnode.values.network import LinkInfo, NetworkSettings
 
@@ -42,8 +43,8 @@ class NetworkHost:
     """This node among its peers (`interfaces.host.Host`).
 
     identity: has `peer_id`. carriers: `interfaces.transport.ICarrier`s. rng: as `random.Random`.
-    addresses_of: what is known of a peer's addresses. gate: of a private network. resolve: names into addresses. listen:
-    where, instead of the settings' address and port. interfaces: the IP addresses of this machine.
+    addresses_of: what is known of a peer's addresses. gate: of a private network. resolve: names into
+    addresses. listen: where, instead of the settings' address and port. interfaces: the machine's addresses.
     """
 
     def __init__(
@@ -63,12 +64,13 @@ class NetworkHost:
     ) -> None:
         self._peer_id: str = identity.peer_id
         self._clock, self._log, self._gate = clock, log, gate
-        self._addresses_of, self._resolve = addresses_of, resolve
+        self._addresses_of = addresses_of
         if listen is None:
             listen = (tcp_address(settings.listen_address, settings.port),)
         self._listeners = Listeners(carriers, listen, interfaces, clock)
         self._dials = Dials(carriers, self._post, self._new_link, gate)
-        self._watchers = Watchers(log)
+        self._requests = Requests(self._post, self._in_order, resolve)
+        self._watchers, self._takers = Watchers(log), Takers(log)
         limits = PoolLimits(settings.max_peers, settings.max_connections_per_peer)
         self._driver = Driver(
             "connection pool",
@@ -82,14 +84,12 @@ class NetworkHost:
                 pool.CloseConnection: self._close,
                 pool.Connected: self._connected,
                 pool.Disconnected: self._disconnected,
-                pool.Answer: self._answer,
+                pool.Answer: self._requests.answer,
             },
             self._broken,
         )
-        self._taken: dict[str, AcceptStream] = {}
         self._links: dict[int, Link] = {}
         self._by_peer: dict[str, list[Link]] = {}
-        self._requests: dict[int, Deferred[str]] = {}
         self._numbers = self._at_gate = 0
         self._stopping: Deferred[None] | None = None
         #: Fails when the host cannot go on.
@@ -114,7 +114,7 @@ class NetworkHost:
         stopping = Unavailable("This node is stopping", code="stopping")
         self._driver.stop()
         self._dials.stop()
-        self._fail_requests(stopping)
+        self._requests.fail(stopping)
         done = DeferredList([self._listeners.stop(), stopped])
         for peer in tuple(self._by_peer):
             self._disconnected(pool.Disconnected(peer, stopping))
@@ -134,39 +134,26 @@ class NetworkHost:
     # Protocols.
 
     def serve(self, protocol: str, accept: AcceptStream) -> None:
-        if protocol in self._taken:
-            raise Refused(f"The protocol {protocol} is taken already", code="protocol_taken")
-        self._taken[protocol] = accept
+        self._takers.add(protocol, accept)
 
     def unserve(self, protocol: str) -> None:
-        self._taken.pop(protocol, None)
+        self._takers.remove(protocol)
 
     def served(self) -> frozenset[str]:
-        return frozenset(self._taken)
+        return frozenset(self._takers.protocols())
 
     def serves(self) -> Collection[str]:
         """The same, in the order in which they were taken."""
-        return self._taken.keys()
+        return self._takers.protocols()
 
     def accept_stream(self, link: Link, stream: Stream) -> StreamReceiver:
         """An inbound stream; raises to refuse it."""
-        accept = self._taken.get(stream.protocol)
-        if accept is None:
-            raise Refused(f"The protocol {stream.protocol} is not served", code="protocol_unsupported")
-        if sum(each.inbound_streams for each in self._by_peer.get(link.peer, ())) >= MAX_INBOUND_STREAMS:
-            raise Unavailable(f"{MAX_INBOUND_STREAMS} streams are open already", code="too_many_streams")
-        try:
-            return accept(stream)
-        except SwarmnodeError:
-            raise
-        except Exception as error:
-            self._log.error("accepting a stream failed", protocol=stream.protocol, reason=repr(error))
-            raise as_error(error, "Accepting a stream failed") from error
+        there_are = sum(each.inbound_streams for each in self._by_peer.get(link.peer, ()))
+        return self._takers.accept(stream, there_are)
 
     def receiver_failed(self, stream: Stream, error: Exception) -> None:
-        """A taker of a stream raised."""
-        about = {"protocol": stream.protocol, "peer": stream.peer}
-        self._log.error("a stream's taker failed", **about, reason=repr(error))
+        """Whoever took the stream raised."""
+        self._takers.failed(stream, error)
 
     # Peers.
 
@@ -175,36 +162,11 @@ class NetworkHost:
             return fail(Unavailable("This node is not on the network", code="stopping"))
         if peer is not None and peer in self._by_peer:
             return succeed(peer)
-        if peer is None and len(named := {address.peer for address in addresses}) == 1:
-            return self.connect(named.pop(), addresses) if None not in named else self._want(None, addresses)
-        return self._want(peer, addresses)
-
-    def _want(self, peer: str | None, addresses: Sequence[Multiaddr]) -> Deferred[str]:
-        self._numbers += 1
-        request = self._numbers
-        deferred: Deferred[str] = Deferred(lambda _: self._unwanted(request))
-        self._requests[request] = deferred
-        known = [*addresses, *(self._addresses_of(peer) if peer is not None else ())]
-
-        def found(resolved: Sequence[Multiaddr]) -> None:
-            if request in self._requests:
-                order = dial_order(resolved, self.addresses())
-                self._post(pool.Wanted(request, peer, order))
-
-        if self._resolve is None or not needs_resolving(known):
-            found(known)
-        else:
-            self._resolve(known).addCallbacks(found, lambda why: self._unresolved(request, why))
-        return deferred
-
-    def _unresolved(self, request: int, why: Failure) -> None:
-        deferred = self._requests.pop(request, None)
-        if deferred is not None:
-            deferred.errback(as_error(why.value, "Resolving a name failed"))
-
-    def _unwanted(self, request: int) -> None:
-        if self._requests.pop(request, None) is not None:
-            self._post(pool.Unwanted(request))
+        named = {address.peer for address in addresses}
+        if peer is None and len(named) == 1 and None not in named:
+            return self.connect(named.pop(), addresses)
+        known = self._addresses_of(peer) if peer is not None else ()
+        return self._requests.want(peer, [*addresses, *known])
 
     def open(self, peer: str, protocols: Sequence[str], receiver: StreamReceiver) -> Deferred[Stream]:
         opening = Opening(protocols, receiver)
@@ -235,6 +197,9 @@ class NetworkHost:
     def _preference(self, link: Link) -> tuple[bool, bool, float, int]:
         info = link.info
         return preference(self._peer_id, link.peer, info.inbound, link.silence > 0, info.since, link.number)
+
+    def _in_order(self, addresses: Sequence[Multiaddr]) -> tuple[Multiaddr, ...]:
+        return dial_order(addresses, self.addresses())
 
     # Connections.
 
@@ -327,15 +292,6 @@ class NetworkHost:
         self._log.info("peer disconnected", peer=effect.peer, reason=reason)
         self._watchers.disconnected(effect.peer, effect.error)
 
-    def _answer(self, effect: pool.Answer) -> None:
-        deferred = self._requests.pop(effect.request, None)
-        if deferred is None:
-            return
-        if effect.peer is not None:
-            deferred.callback(effect.peer)
-        else:
-            deferred.errback(effect.error or Unavailable("Not connected", code="unreachable"))
-
     def _post(self, event: Any) -> None:
         self._driver.post(event)
 
@@ -343,13 +299,8 @@ class NetworkHost:
 
     def _broken(self, error: SwarmnodeError) -> None:
         self._log.error("the connection pool failed", reason=error.message)
-        self._fail_requests(error)
+        self._requests.fail(error)
         self.ended.errback(error)
-
-    def _fail_requests(self, error: SwarmnodeError) -> None:
-        requests, self._requests = self._requests, {}
-        for deferred in requests.values():
-            deferred.errback(error)
 
     def _abort_all(self) -> None:
         for link in tuple(self._links.values()):

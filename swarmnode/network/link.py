@@ -9,9 +9,6 @@ from swarmnode.interfaces.host import Admission, Connection, Gate, Stream, Strea
 from swarmnode.values.errors import LocalFault, SwarmnodeError, Unavailable
 from swarmnode.values.network import LinkInfo
 
-#: Streams that one peer may have opened to us at once, over all its connections.
-MAX_INBOUND_STREAMS = 512
-
 
 class LinkOwner(Protocol):
     """What a link tells the host."""
