@@ -8,9 +8,10 @@ from swarmnode.interfaces.plugin import IPluginDescription
 
 
 class IDiscovery(IPluginDescription):
-    """The description. Its factory is called as `factory(host, found, settings)`, with an
-    `interfaces.host.Host` and `NetworkSettings`, and returns an `ISearch`; `found(peer, addresses, how)`
-    is to be called with every peer met: its id or None, `Multiaddr`s, and the method's name."""
+    """The description. Its factory is called as `factory(host, found, settings, reactor)`, with an
+    `interfaces.host.Host`, `NetworkSettings` and what keeps time and makes sockets, and returns an
+    `ISearch`; `found(peer, addresses, how)` is to be called with every peer met: its id or None,
+    `Multiaddr`s, and the method's name."""
 
 
 class ISearch(Interface):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarmnode.plugins.describe import InferenceBackend, ModelSource, Scheduler
+from swarmnode.plugins.describe import DiscoveryMethod, InferenceBackend, ModelSource, Scheduler
 
 #: llvmlite is not among what this requires: without it the worker says so and computes as `numpy` does.
 cpu_backend = InferenceBackend(
@@ -36,4 +36,36 @@ folder_source = ModelSource(
     name="folder",
     summary="GGUF files in local folders",
     factory="swarmnode.sources.folder:FolderShelf",
+)
+
+mdns_discovery = DiscoveryMethod(
+    name="mdns",
+    summary="Finds nodes on the local network by multicast DNS",
+    factory="swarmnode.network.find_by_mdns:FindByMdns",
+)
+
+# The following have parts in common with the rest of the node, such as the peer book, and so are put
+# together where the node is.
+bootstrap_discovery = DiscoveryMethod(
+    name="bootstrap",
+    summary="Connects to the addresses in network.bootstrap_peers, and again when they are lost",
+    factory="swarmnode.services.find_peers:FindPeers",
+)
+
+cache_discovery = DiscoveryMethod(
+    name="cache",
+    summary="Connects to peers of earlier runs",
+    factory="swarmnode.services.keep_known_peers:KeepKnownPeers",
+)
+
+exchange_discovery = DiscoveryMethod(
+    name="peer-exchange",
+    summary="Asks connected peers for others",
+    factory="swarmnode.services.exchange_peers:ExchangePeers",
+)
+
+dht_discovery = DiscoveryMethod(
+    name="dht",
+    summary="Looks peers up in the distributed hash table",
+    factory="swarmnode.services.keep_dht:Dht",
 )
