@@ -30,6 +30,12 @@ class BytesIn:
 
 
 @dataclass(frozen=True, slots=True)
+class Attend:
+    """Somebody listens to what the streams tell. What comes from the pipe after `Secured` waits for this; it
+    has to come within the time that the handshake may take."""
+
+
+@dataclass(frozen=True, slots=True)
 class OpenStream:
     """Open a stream for the first of these protocols that the peer speaks. With a single one what is sent
     goes with the offer, without waiting for its answer (lazy)."""
