@@ -27,7 +27,7 @@ from swarmnode.values.peer_id import peer_id
 DELAY = 0.01
 
 
-def test_key(number: int) -> SigningKey:
+def fake_key(number: int) -> SigningKey:
     """A key that is the same in every run."""
     return SigningKey(sha256(b"fake host %d" % number).digest())
 
@@ -47,7 +47,7 @@ class FakeNetwork:
 
     def host(self, *addresses: str) -> FakeHost:
         """One more host, listening on these addresses."""
-        key = test_key(len(self.hosts))
+        key = fake_key(len(self.hosts))
         made = FakeHost(self, signer_of(key), tuple(map(Multiaddr.parse, addresses)))
         self.hosts.append(made)
         return made

@@ -65,15 +65,16 @@ class Identification:
 
 def encode_identification(said: Identification) -> bytes:
     """The bytes of an answer or a push: one framed message, or two when one would be too long."""
-    first = _WIRE.Identify(
-        publicKey=said.public_key,
-        listenAddrs=[address.to_bytes() for address in said.addresses],
-        protocols=[name.encode() for name in said.protocols],
-        protocolVersion=said.protocol_version.encode(),
-        agentVersion=said.agent.encode(),
-    )
-    if said.observed is not None:
-        first.observedAddr = said.observed.to_bytes()
+    fields = {
+        "publicKey": said.public_key,
+        "listenAddrs": [address.to_bytes() for address in said.addresses],
+        "protocols": [name.encode() for name in said.protocols],
+        "observedAddr": said.observed.to_bytes() if said.observed is not None else b"",
+        "protocolVersion": said.protocol_version.encode(),
+        "agentVersion": said.agent.encode(),
+    }
+    # A field that is there, if empty, would overwrite what the receiver knows.
+    first = _WIRE.Identify(**{name: value for name, value in fields.items() if value})
     alone = first.SerializeToString()
     if not said.record:
         return framed(alone)
