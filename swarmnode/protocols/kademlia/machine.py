@@ -22,6 +22,7 @@ from swarmnode.protocols.kademlia.searching import Searches
 from swarmnode.protocols.kademlia.serving import AddressesOf, Server, Stamp
 from swarmnode.values.errors import PeerFault, Refused, SwarmnodeError, Unavailable
 from swarmnode.values.multiaddr import Multiaddr
+from swarmnode.values.peer_id import peer_id_bytes, peer_id_text
 
 #: Providers that may be asked for at a time.
 MAX_PROVIDERS_WANTED = 256
@@ -109,13 +110,14 @@ class Kademlia:
             self._emit(v.QueryDone(event.query, error))
 
     def _find_peer(self, event: v.FindPeer, now: float) -> None:
-        known = self.table.get(event.peer)
-        addresses = self.server.entry(event.peer).addresses
-        if addresses and (event.peer == self._own or (known is not None and not known.failures)):
+        peer = _one_spelling(event.peer)
+        known = self.table.get(peer)
+        addresses = self.server.entry(peer).addresses
+        if addresses and (peer == self._own or (known is not None and not known.failures)):
             confirmed = known is None or known.connected
-            self._emit(v.QueryDone(event.query, v.PeerFound(event.peer, addresses, confirmed)))
+            self._emit(v.QueryDone(event.query, v.PeerFound(peer, addresses, confirmed)))
             return
-        self._searches.start(PeerQuery(event.query, event.peer), now)
+        self._searches.start(PeerQuery(event.query, peer), now)
 
     def _put_value(self, event: v.PutValue, now: float) -> None:
         self._publisher.publish(event.query, event.key, event.payload, now)
@@ -126,7 +128,8 @@ class Kademlia:
     def _get_value(self, event: v.GetValue, now: float) -> None:
         check_key(event.key)
         local = self.server.local(event.key, now)
-        self._searches.start(ValueQuery(event.query, event.key, event.signer, self.server.check, local), now)
+        signer = None if event.signer is None else _one_spelling(event.signer)
+        self._searches.start(ValueQuery(event.query, event.key, signer, self.server.check, local), now)
 
     def _find_providers(self, event: v.FindProviders, now: float) -> None:
         if not 0 < event.limit <= MAX_PROVIDERS_WANTED:
@@ -269,6 +272,11 @@ class Kademlia:
         v.RpcFailed: _rpc_failed,
         v.Asked: _asked,
     }
+
+
+def _one_spelling(peer: str) -> str:
+    """A peer id as everybody else here spells it. Raises `Refused` for what is none."""
+    return peer_id_text(peer_id_bytes(peer))
 
 
 def _read_reply(call: Call, data: bytes) -> Message:

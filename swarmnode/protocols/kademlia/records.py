@@ -22,7 +22,7 @@ from nacl.signing import VerifyKey
 from swarmnode.protocols.identity.fields import encode_varint
 from swarmnode.protocols.kademlia.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES
 from swarmnode.values.errors import PeerFault, Refused
-from swarmnode.values.peer_id import ED25519_KEY_BYTES, peer_id, peer_id_bytes
+from swarmnode.values.peer_id import ED25519_KEY_BYTES, peer_id, peer_id_bytes, peer_id_text
 
 OURS = b"/swarmnode/"
 PUBLIC_KEYS = b"/pk/"
@@ -137,8 +137,8 @@ def key_owner(key: bytes) -> str | None:
         try:
             text = part.decode("ascii")
             # Short parts are decodable by chance; real ids of either kind have 46 characters or more.
-            if len(text) >= 46 and peer_id_bytes(text):
-                return text
+            if len(text) >= 46:
+                return peer_id_text(peer_id_bytes(text))  # One spelling of several.
         except (UnicodeDecodeError, Refused):
             continue
     return None
