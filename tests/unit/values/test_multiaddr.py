@@ -133,6 +133,13 @@ def test_long_ones_are_refused() -> None:
         Multiaddr.from_bytes(b"\xc0\x03" * MAX_BYTES)
 
 
+def test_the_longest_address_has_a_text_that_can_be_read() -> None:
+    made = [("certhash", "u" + base64.urlsafe_b64encode(bytes(999)).decode()), ("ip6", "::")]
+    address = Multiaddr(tuple(made))
+    assert MAX_BYTES - 5 <= len(address.to_bytes()) <= MAX_BYTES
+    assert Multiaddr.parse(str(address)) == Multiaddr.from_bytes(address.to_bytes()) == address
+
+
 def test_older_spellings_become_the_usual_one() -> None:
     cid = "bafzbeie5745rpv2m6tjyuugywy4d5ewrqgqqhfnf445he3omzpjbx5xqxe"
     wanted = "/ip4/1.2.3.4/tcp/80/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"

@@ -157,6 +157,14 @@ def test_something_else_is_refused_by_name(data: bytes) -> None:
         assert caught.value.code == "bad_negotiation"
 
 
+@pytest.mark.parametrize("data", [b"\x00", b"\xff\xff", b"\x81\x08", b"\x04abcd", b"\x04\xff\xfe\xfd\n"])
+def test_a_bad_line_behind_the_header_is_refused_by_name(data: bytes) -> None:
+    for end in (Answer(lambda: ("/x", "abc")), Offer(("abc",))):
+        with pytest.raises(PeerFault) as caught:
+            end.feed(HEADER_BYTES + data)
+        assert caught.value.code == "bad_negotiation"
+
+
 def test_an_answer_to_another_question_is_refused() -> None:
     offer = Offer(("/x",))
     offer.begin()

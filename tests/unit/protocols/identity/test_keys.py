@@ -56,6 +56,8 @@ VECTORS = {
     KeyKind.ECDSA: (ECDSA_PUBLIC, "QmVMT29id3TUASyfZZ6k9hmNyc2nYabCo4uMSpDw4zrgDk"),
     KeyKind.RSA: (RSA_PUBLIC, "QmaeANgBs1DTSxWSrPPtobgQuxW8XTfsS4ydbK4rCHzqxG"),
 }
+#: SubjectPublicKeyInfo of a P-256 key (RFC 5480) up to a compressed point.
+P256_COMPRESSED_PREFIX = bytes.fromhex("3039301306072a8648ce3d020106082a8648ce3d030107032200")
 DER = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -133,6 +135,7 @@ def test_rsa_keys_of_common_sizes_are_taken(bits: int) -> None:
 def unusual_keys() -> dict[str, bytes]:
     p256, secp = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256K1())
     point = secp.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    compressed = p256.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
     ed25519, der = bytes.fromhex(ED25519_PUBLIC), p256.public_key().public_bytes(*DER)
     return {
         "nothing": b"",
@@ -157,6 +160,8 @@ def unusual_keys() -> dict[str, bytes]:
         "ECDSA on a small curve": encoded(
             3, ec.generate_private_key(ec.SECP224R1()).public_key().public_bytes(*DER)
         ),
+        # Sound, and read by OpenSSL, but it would have another peer id than the usual encoding.
+        "ECDSA, a compressed point": encoded(3, P256_COMPRESSED_PREFIX + compressed),
         "ECDSA, cut": encoded(3, der[:-1]),
         "ECDSA, and more": encoded(3, der + b"\0"),
         "very long": encoded(0, bytes(4000)),
@@ -168,6 +173,11 @@ def test_other_keys_are_refused_by_name(name: str) -> None:
     with pytest.raises(PeerFault) as caught:
         decode_key(unusual_keys()[name])
     assert caught.value.code == "bad_public_key"
+
+
+def test_an_oversized_key_is_not_even_read() -> None:
+    with pytest.raises(PeerFault, match="4006 bytes"):
+        decode_key(b"\x08\x00\x12\xa0\x1f" + bytes(4001))
 
 
 KEYS = [decode_key(bytes.fromhex(public)) for public, _ in VECTORS.values()]
