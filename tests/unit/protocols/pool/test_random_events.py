@@ -59,6 +59,11 @@ def take(bench: Bench, step: tuple[str, str, int, Any], count: int) -> None:
         bench.wait(number * number / 4)
 
 
+def longer(steps: list[tuple[str, str, int, Any]]) -> Any:
+    """Long series are rare otherwise."""
+    return st.lists(STEPS, min_size=60, max_size=120).map(lambda more: steps + more)
+
+
 def run(steps: list[tuple[str, str, int, Any]]) -> Bench:
     bench = Bench(PoolLimits(max_peers=4), seed=3)
     bench.feed(pool.OwnAddresses((address(7),)))
@@ -68,7 +73,7 @@ def run(steps: list[tuple[str, str, int, Any]]) -> Bench:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(STEPS, max_size=80))
+@given(st.lists(STEPS, min_size=1, max_size=30).flatmap(longer))
 def test_the_promises_hold(steps: list[tuple[str, str, int, Any]]) -> None:
     bench = run(steps)
     # When every attempt has failed, nobody waits any more and nothing is left over.
