@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from swarmnode.values.multiaddr import Multiaddr
 
@@ -29,10 +30,13 @@ _PRIVATE = _networks("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"
 _OVERLAY = _networks("100.64.0.0/10", "fd7a:115c:a1e0::/48")
 _NOWHERE = _networks("0.0.0.0/8", "240.0.0.0/4", "100::/64")
 
+#: The same addresses come again and again; what they mean never changes.
+_REMEMBERED = 1024
 #: Names that say all by themselves.
 _PORTLESS = ("dnsaddr", "memory")
 
 
+@lru_cache(_REMEMBERED)
 def ip_of(address: Multiaddr) -> IP | None:
     """The IP address it begins with, an IPv4 address written as IPv6 as what it is; None for names."""
     ip = address.ip
@@ -65,6 +69,7 @@ def is_public(address: Multiaddr) -> bool:
     return _ip_is(address, _is_public)
 
 
+@lru_cache(_REMEMBERED)
 def is_dialable(address: Multiaddr) -> bool:
     """Whether a connection to it can come about at all: a host and a port, no group and no wildcard."""
     if address.parts[0][0] in _PORTLESS:
@@ -75,6 +80,7 @@ def is_dialable(address: Multiaddr) -> bool:
     return ip is None or not (ip.is_unspecified or ip.is_multicast or _within(ip, _NOWHERE))
 
 
+@lru_cache(_REMEMBERED)
 def subnet(address: Multiaddr) -> str | None:
     """The network that its owner is counted by: /24 for IPv4, /48 for IPv6; None for names."""
     ip = ip_of(address)
@@ -115,6 +121,7 @@ def _door(address: Multiaddr) -> tuple[tuple[str, ...], int | None]:
     return address.transport[1:], address.port
 
 
+@lru_cache(_REMEMBERED)
 def _rank(address: Multiaddr) -> int:
     tests = (is_public, lambda a: a.ip is None, is_private, is_overlay, is_link_local, is_loopback)
     return next((place for place, test in enumerate(tests) if test(address)), len(tests))
