@@ -35,6 +35,9 @@ class IListening(Interface):
     """A listening address."""
 
     address = Attribute("the `Multiaddr` really listened on, the port filled in")
+    ended = Attribute(
+        "a Deferred that fails with a `SwarmnodeError` when it ends by itself; None: it never does"
+    )
 
     def stop():
         """Listen no more; a Deferred. Connections stay."""

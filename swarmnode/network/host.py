@@ -67,7 +67,7 @@ class NetworkHost:
         self._addresses_of = addresses_of
         if listen is None:
             listen = (tcp_address(settings.listen_address, settings.port),)
-        self._listeners = Listeners(carriers, listen, interfaces, clock)
+        self._listeners = Listeners(carriers, listen, interfaces, clock, self._broken)
         self._dials = Dials(carriers, self._post, self._new_link, gate)
         self._requests = Requests(self._post, self._in_order, resolve)
         self._watchers, self._takers = Watchers(log), Takers(log)
@@ -298,9 +298,10 @@ class NetworkHost:
     # The end.
 
     def _broken(self, error: SwarmnodeError) -> None:
-        self._log.error("the connection pool failed", reason=error.message)
+        self._log.error("the host cannot go on", reason=error.message)
         self._requests.fail(error)
-        self.ended.errback(error)
+        if not self.ended.called:
+            self.ended.errback(error)
 
     def _abort_all(self) -> None:
         for link in tuple(self._links.values()):

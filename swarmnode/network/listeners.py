@@ -13,7 +13,7 @@ from swarmnode.driving.driver import Clock
 from swarmnode.interfaces.host import Connection
 from swarmnode.network.link import as_error
 from swarmnode.policy.addresses import usable_addresses
-from swarmnode.values.errors import Refused
+from swarmnode.values.errors import Refused, SwarmnodeError
 from swarmnode.values.multiaddr import Multiaddr
 
 #: How long the addresses of the machine's interfaces are taken as they were: VPNs come and go.
@@ -21,7 +21,8 @@ INTERFACES_SECONDS = 30.0
 
 
 class Listeners:
-    """The carriers' listening addresses. interfaces: IP addresses of this machine, as text."""
+    """The carriers' listening addresses. interfaces: IP addresses of this machine, as text.
+    lost: told when one ends by itself."""
 
     def __init__(
         self,
@@ -29,8 +30,10 @@ class Listeners:
         wanted: Sequence[Multiaddr],
         interfaces: Callable[[], Sequence[str]],
         clock: Clock,
+        lost: Callable[[SwarmnodeError], None],
     ) -> None:
         self._carriers, self._wanted, self._interfaces, self._clock = carriers, wanted, interfaces, clock
+        self._lost = lost
         self._listening: list[Any] = []
         self._machine: Sequence[str] = ()
         self._read: float | None = None
@@ -50,6 +53,9 @@ class Listeners:
 
     def _started(self, results: Sequence[tuple[bool, Any]]) -> Any:
         self._listening = [result for ok, result in results if ok]
+        for listening in self._listening:
+            if listening.ended is not None:
+                listening.ended.addErrback(lambda why: self._lost(as_error(why.value, "Listening ended")))
         failures: list[Failure] = [result for ok, result in results if not ok]
         if not failures:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarmnode.plugins.describe import DiscoveryMethod, InferenceBackend, ModelSource, Scheduler
+from swarmnode.plugins.describe import DiscoveryMethod, InferenceBackend, ModelSource, Scheduler, Transport
 
 #: llvmlite is not among what this requires: without it the worker says so and computes as `numpy` does.
 cpu_backend = InferenceBackend(
@@ -68,4 +68,11 @@ dht_discovery = DiscoveryMethod(
     name="dht",
     summary="Looks peers up in the distributed hash table",
     factory="swarmnode.services.keep_dht:Dht",
+)
+
+tcp_transport = Transport(
+    name="tcp",
+    summary="TCP, secured by Noise and divided into streams by yamux",
+    factory="swarmnode.network.tcp:tcp_carrier",
+    protocols=("ip4", "tcp"),
 )

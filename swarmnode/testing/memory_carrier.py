@@ -62,6 +62,8 @@ class MemoryNet:
 class MemoryListening:
     """A carrier listens there."""
 
+    ended = None
+
     def __init__(
         self, net: MemoryNet, carrier: MemoryCarrier, address: Multiaddr, accept: Callable[[Connection], None]
     ) -> None:
