@@ -61,11 +61,6 @@ class AskingStream:
         self._last = 0
         self._done = False
 
-    def start(self) -> None:
-        """Open it."""
-        self._opening = self._owner.open(self.peer, self._lane, self)
-        self._opening.addCallbacks(self._opened, self._not_opened)
-
     @property
     def pending(self) -> int:
         """Bytes kept of an incomplete answer."""
@@ -85,15 +80,20 @@ class AskingStream:
         answer: Deferred[tuple[bytes, bytes | None]] = Deferred(lambda _: self._give_up(number))
         self._answers[number] = answer
         self._driver.post(Ask(number, kind, body, payload, seconds))
+        if self._opening is None:
+            self._opening = self._owner.open(self.peer, self._lane, self)
+            self._opening.addCallbacks(self._opened, self._not_opened)
         return answer
 
     def close(self, error: SwarmnodeError | None) -> None:
         """Ask no more; what is open fails."""
-        if self._stream is not None:
-            self._stream.reset()
-        elif self._opening is not None and not self._done:
-            self._opening.cancel()
-        self._finish(error)
+        stream, self._stream = self._stream, None
+        opening = None if self._done or stream is not None else self._opening
+        self._finish(error)  # First: resetting may tell `lost`, which knows no reason.
+        if stream is not None:
+            stream.reset()
+        elif opening is not None:
+            opening.cancel()
 
     def received(self, data: bytes) -> None:
         """As `StreamReceiver`."""
@@ -203,8 +203,8 @@ class AnsweringStream:
 
     def close(self, error: SwarmnodeError | None) -> None:
         """Answer no more."""
-        self._stream.reset()
         self.lost(error)
+        self._stream.reset()
 
     def received(self, data: bytes) -> None:
         """As `StreamReceiver`."""

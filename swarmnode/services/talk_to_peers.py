@@ -202,7 +202,6 @@ class PeerTalk:
         stream = self._asking.get((peer, lane))
         if stream is None:
             stream = self._asking[peer, lane] = AskingStream(self, peer, lane, self._clock)
-            stream.start()
         return stream
 
     def _why_not(self, peer: str, kind: Kind) -> SwarmnodeError | None:
