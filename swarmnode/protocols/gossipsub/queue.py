@@ -26,13 +26,13 @@ class RpcQueue:
         self._waiting[urgency].append(data)
         self._count += 1
         self._bytes += len(data)
+        fits = True
         while self._count > self._max_rpcs or self._bytes > self._max_bytes:
             least = max(u for u in Urgency if self._waiting[u])
             self._take(least)
             self.dropped[least] += 1
-            if least is Urgency.CONTROL:
-                return False
-        return True
+            fits = fits and least is not Urgency.CONTROL
+        return fits
 
     def pop(self) -> bytes | None:
         """The next one, or None."""
