@@ -146,3 +146,9 @@ def test_any_bytes_end_in_silence_or_a_named_error(portions: list[bytes]) -> Non
             assert receiver.pending <= MAX_FRAME_BYTES
     except PeerFault as error:
         assert error.code == "bad_record"
+
+
+def test_half_a_length_is_waited_for() -> None:
+    sender, receiver = ends()
+    sealed = b"".join(sender.seal([b"late"]))
+    assert [receiver.open(portion) for portion in (sealed[:1], b"", sealed[1:])] == [[], [], [b"late"]]
