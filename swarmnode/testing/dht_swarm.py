@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from nacl.signing import SigningKey
@@ -76,6 +77,12 @@ class DhtNode:
                 one.met.add(two.peer)
                 one.book[two.peer] = (two.address,)
                 one.tell(v.PeerServes(two.peer, two.address))
+
+    def die(self) -> None:
+        """Be gone without a word. Those connected to it notice soon."""
+        self.alive = False
+        for peer in sorted(self.met):
+            self.swarm.after(partial(self.swarm.nodes[peer].tell, v.PeerLeft(self.peer)))
 
     def tell(self, event: Any | None) -> None:
         """Hand the machine an event and do what it asks for."""

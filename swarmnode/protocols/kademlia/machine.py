@@ -54,7 +54,9 @@ class Kademlia:
         self._searches = Searches(
             own, self._seeds, self._calls, self._ask, self._emit, self._query_ended, alpha
         )
-        self._publisher = Publisher(self.table, self.server, self._searches, rng, stamp, public_key, sign)
+        self._publisher = Publisher(
+            self.table, self.server, self._searches, rng, stamp, public_key, sign, self._ping
+        )
 
     @property
     def deadline(self) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from swarmnode.protocols.kademlia.distance import Rng, aimed_key, place
 from swarmnode.protocols.kademlia.messages import MAX_CLOSER, MAX_KEY_BYTES
 from swarmnode.protocols.kademlia.queries import ProvideQuery, PutQuery, Query
@@ -14,6 +16,8 @@ from swarmnode.protocols.kademlia.upkeep import (
     HOLDER_CHANCE,
     HOLDER_ROUND_SECONDS,
     HOLDER_SECONDS,
+    MAX_PROBES,
+    PROBE_SECONDS,
     Publication,
     Publications,
     RefreshSchedule,
@@ -41,8 +45,9 @@ class Publisher:
         stamp: Stamp,
         public_key: bytes,
         sign: Sign,
+        ping: Callable[[str], None],
     ) -> None:
-        self._table, self._server, self._searches = table, server, searches
+        self._table, self._server, self._searches, self._ping = table, server, searches, ping
         self._rng, self._stamp, self._public_key, self._sign = rng, stamp, public_key, sign
         self._schedule = RefreshSchedule(rng)
         self._publications = Publications(rng)
@@ -110,6 +115,8 @@ class Publisher:
             self._publish_for_others(now)
         if self._schedule.next is not None and self._schedule.next <= now and len(self._table):
             self._plan_refresh(thorough=self._schedule.begin(now))
+            for peer in self._table.unproven(now - PROBE_SECONDS, MAX_PROBES):
+                self._ping(peer)
         while self._lookups and self._has_room:
             self._begin(Query(self._number(), self._lookups.pop()), now)
         while self._has_room and (due := self._publications.take_due(now)) is not None:

@@ -28,8 +28,9 @@ from swarmnode.values.peer_id import peer_id_bytes
 #: Peers of one public network among those that are told to keep something: half, so that nobody who has
 #: many addresses in one place can be all that holds a key.
 MAX_HOLDERS_PER_SUBNET = MAX_CLOSER // 2
-#: Different peers that must have the best value before a get ends early (the spec's Q).
-QUORUM = 3
+#: Different peers that must have the best value before a get ends early (the spec's Q). Those who lag behind,
+#: or replay an old record that still holds, have to be so many to be believed.
+QUORUM = 5
 #: Peers with a worse value or none that are told the best one after a get.
 MAX_CORRECTIONS = 5
 

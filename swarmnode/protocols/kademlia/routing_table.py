@@ -158,6 +158,13 @@ class RoutingTable:
             good += heapq.nsmallest(count - len(good), doubtful, key=lambda entry: entry.place ^ target)
         return good
 
+    def unproven(self, before: float, count: int) -> list[str]:
+        """Peers that should show that they are there: those that failed to answer first, then those not
+        connected and not heard of since a moment, for longest. The connections of others are watched."""
+        doubtful = [e for e in self._entries.values() if e.failures or (not e.connected and e.seen < before)]
+        doubtful.sort(key=lambda entry: (not entry.failures, entry.seen))
+        return [entry.peer for entry in doubtful[:count]]
+
     def stale_buckets(self) -> list[int]:
         """The buckets that a self-lookup does not fill: those farther than the nearest 20 peers."""
         nearest = self.closest(self.place, BUCKET_SIZE)
@@ -223,8 +230,8 @@ class RoutingTable:
         changes.removed.append(entry.peer)
 
     def _discard_empty(self, index: int) -> None:
-        bucket = self._buckets[index]
-        if not bucket.entries and not bucket.waiting:
+        bucket = self._buckets.get(index)
+        if bucket is not None and not bucket.entries and not bucket.waiting:
             del self._buckets[index]
 
 

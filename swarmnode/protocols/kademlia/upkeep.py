@@ -19,6 +19,9 @@ QUIET_REFRESH_SECONDS = 600.0
 #: Times vary by this share, so that nodes that began together do not act together.
 JITTER = 0.1
 REPUBLISH_SECONDS = 22 * 60.0
+#: Peers that must prove at each refresh that they are there, if they have not been heard of for so long.
+MAX_PROBES = 5
+PROBE_SECONDS = 600.0
 #: After a publication that reached nobody.
 RETRY_SECONDS = 60.0
 HOLDER_SECONDS = 25 * 60.0
