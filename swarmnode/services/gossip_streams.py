@@ -59,8 +59,8 @@ class Speaking:
 
     def hurry(self) -> None:
         """The peer speaks gossipsub after all: do not wait out the whole pause."""
-        if self._again is not None and self._clock.seconds() - self._since >= SOON_SECONDS:
-            self.begin()
+        if self._again is not None:
+            self._retry(max(0.0, self._since + SOON_SECONDS - self._clock.seconds()))
 
     def send(self, data: bytes, urgency: Urgency) -> None:
         """One RPC, now or when the peer lets it go."""
