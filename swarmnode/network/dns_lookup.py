@@ -20,7 +20,7 @@ _FAMILIES: dict[int, type[IPv4Address] | type[IPv6Address]] = {4: IPv4Address, 6
 
 
 class SystemLookup:
-    """A `resolving.Lookup`. reactor: for its name resolver. The DNS servers are those of the system, read when
+    """A `resolving.Lookup`. reactor: for its name resolver. The DNS servers are the system's, read when
     the first TXT record is asked for."""
 
     def __init__(self, reactor: Any) -> None:

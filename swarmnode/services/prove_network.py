@@ -14,11 +14,13 @@ from collections.abc import Callable, Collection
 from swarmnode.driving.driver import Clock, DelayedCall
 from swarmnode.interfaces.host import Connection, Stream, StreamReceiver
 from swarmnode.protocols.swarm.ids import PROOF_NAME, network_proof, protocol_id
-from swarmnode.values.errors import PeerFault, Refused, SwarmnodeError, Unavailable
+from swarmnode.values.errors import PeerFault, Refused, SwarmnodeError
 
 PROOF_BYTES = 32
 #: How long the proof may take.
 PROOF_SECONDS = 5.0
+#: How a stream ends that the peer does not take: it says so, or drops what comes behind the offer.
+REFUSALS = frozenset(("protocol_unsupported", "stream_reset", "bad_negotiation"))
 
 Settled = Callable[[SwarmnodeError | None], None]
 
@@ -104,13 +106,12 @@ class Proving:
             self._settle(other_network("it ended its proof too early"))
 
     def lost(self, error: SwarmnodeError | None) -> None:
-        if error is not None and error.code == "protocol_unsupported":
-            self._settle(other_network("it does not know this network"))
-        elif self.verified and error is None:
+        if self.verified and error is None:
             self._settle(None)
+        elif error is None or error.code in REFUSALS:
+            self._settle(other_network("it does not know this network"))
         else:
-            # The connection broke, for which the peer is not to blame.
-            self._settle(error or Unavailable("The proof of the network broke off", code="proof_broken"))
+            self._settle(error)  # the connection broke, for which the peer is not to blame
 
     def drained(self) -> None:
         pass

@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "driving": {"twisted", "zope"},
     "services": {"twisted", "zope", "structlog"},
     "observability": {"structlog", "prometheus_client", "twisted", "zope"},
-    "network": {"twisted", "zope"},
+    "network": {"twisted", "zope", "structlog", "ifaddr"},
     "workers": {"twisted", "zope", "structlog"},
     "storage": {"sqlalchemy", "alembic", "nacl", "cryptography", "twisted", "zope"},
     "upstreams": {"twisted", "zope", "treq"},
