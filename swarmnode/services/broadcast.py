@@ -6,7 +6,8 @@
     broadcast.publish("nickname", nickname="ada")
 
 What comes is checked before it is passed on to others: seal of the private network, size, signature,
-topic, age, replay, who it claims to be from, and what the listener itself has against it.
+topic, age, replay, who it claims to be from, and what the listener itself has against it. Gossip has
+proven who published it, and that must be who signed what is inside: whoever publishes what is wrong pays.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from structlog import get_logger
 
+from swarmnode.protocols.gossipsub.vocabulary import Deliver, Validator, Verdict
 from swarmnode.protocols.identity.handover import Signer
 from swarmnode.protocols.swarm.epochs import EpochSealer
 from swarmnode.protocols.swarm.ids import topic_name
@@ -32,28 +34,25 @@ log = get_logger("broadcast")
 #: Messages that were checked and are about to be delivered.
 MAX_READY = 256
 
-Verdict = Literal["accept", "ignore", "reject"]
-Validator = Callable[[str, bytes], Verdict]
-
 
 class GossipLike(Protocol):
     """The part of `services.gossip.Gossip` that is needed."""
 
-    def subscribe(self, topic: str, validator: Validator, deliver: Callable[..., None]) -> Any:
-        """Take part in a topic. deliver: called as `deliver(source peer, data)` with what was accepted."""
+    def subscribe(self, topic: str, validator: Validator, deliver: Callable[[Deliver], None]) -> None:
+        """Take part in a topic. deliver: called with what was accepted."""
 
-    def publish(self, topic: str, data: bytes) -> Any:
+    def publish(self, topic: str, data: bytes) -> None:
         """Send it to all who take part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One message from the swarm. message: decoded as the table says. source: who passed it to us. envelope:
+    """One message from the swarm. message: decoded as the table says. carrier: who passed it to us. envelope:
     the signed bytes."""
 
     kind: str
     sender: str
-    source: str
+    carrier: str
     stamp: int
     sequence: int
     message: Any
@@ -89,13 +88,13 @@ class Broadcast:
         self._replays = ReplayTable()
         self._ready: OrderedDict[bytes, tuple[SignedMessage, Any]] = OrderedDict()
         self._sequence = 0
-        self._counts = {"published": 0, "accepted": 0, "ignored": 0, "rejected": 0}
+        self._counts = {"published": 0} | {verdict.value: 0 for verdict in Verdict}
 
     def start(self) -> None:
         """Take part in all topics."""
         for subject in TOPICS:
             topic = topic_name(subject, self._network)
-            self._gossip.subscribe(topic, self._validator(topic), self._deliverer(topic))
+            self._gossip.subscribe(topic, self._validator(topic), self._deliver)
 
     def on(self, kind: str, listener: Listener, check: Check | None = None) -> None:
         """Call `listener(sender, heard)` with each message of a kind. check: one a kind."""
@@ -121,36 +120,38 @@ class Broadcast:
         return envelope
 
     def stats(self) -> Mapping[str, int]:
-        """Counts since the start, by what became of messages."""
+        """Counts since the start: what was published, and what became of the rest."""
         return dict(self._counts)
 
     def _validator(self, topic: str) -> Validator:
         def validate(source: str, data: bytes) -> Verdict:
             verdict = self._judge(topic, source, data)
-            self._counts[{"accept": "accepted", "ignore": "ignored", "reject": "rejected"}[verdict]] += 1
+            self._counts[verdict.value] += 1
             return verdict
 
         return validate
 
     def _judge(self, topic: str, source: str, data: bytes) -> Verdict:
-        signed: SignedMessage | None = None
         try:
-            signed = self._open(topic, data)
+            signed = self._open(topic, source, data)
             kind = self._kinds.get(signed.kind)
             body = None if kind is None else self._read(kind, signed)
             self._fresh(signed)
         except PeerFault as error:
-            return self._blame(source, signed, error)
+            return self._blame(source, error)
         # A kind that is not known here was signed and sent in order: others may know it.
         if kind is not None:
             self._ready[data] = (signed, body)
             if len(self._ready) > MAX_READY:
                 self._ready.popitem(last=False)
-        return "accept"
+        return Verdict.ACCEPT
 
-    def _open(self, topic: str, data: bytes) -> SignedMessage:
+    def _open(self, topic: str, source: str, data: bytes) -> SignedMessage:
         stamp = self._stamp()
-        return open_message(self._sealer.open(topic, data, stamp) if self._sealer else data, topic, stamp)
+        signed = open_message(self._sealer.open(topic, data, stamp) if self._sealer else data, topic, stamp)
+        if signed.sender != source:
+            raise PeerFault(f"{source} publishes what {signed.sender} signed", code="signature_violation")
+        return signed
 
     def _read(self, kind: Kind, signed: SignedMessage) -> Any:
         if topic_name(kind.topic, self._network) != signed.topic:
@@ -169,38 +170,31 @@ class Broadcast:
         if seen is Seen.BEHIND:
             raise PeerFault(f"A {signed.kind} comes long after newer ones", code="stale")
 
-    def _blame(self, source: str, signed: SignedMessage | None, error: PeerFault) -> Verdict:
-        """Whoever passes on what it should have refused is at fault; whoever signed it is too. What is only
-        late may be nobody's fault: it goes no further, and costs nothing."""
+    def _blame(self, source: str, error: PeerFault) -> Verdict:
+        """Old messages, and those that come again, may have been kept by somebody else: they go no further,
+        and are held against nobody."""
         log.info("gossip was refused", source=source, code=error.code, reason=error.message)
         if error.code in ("stale", "replayed"):
-            if error.code == "replayed":
-                self._penalise(source, error)
-            return "ignore"
+            return Verdict.IGNORE
         self._penalise(source, error)
-        if signed is not None and signed.sender != source:
-            self._penalise(signed.sender, error)
-        return "reject"
+        return Verdict.REJECT
 
-    def _deliverer(self, topic: str) -> Callable[..., None]:
-        def deliver(source: str, data: bytes) -> None:
-            ready = self._ready.pop(data, None)
-            if ready is None:
-                return
-            signed, message = ready
-            heard = Heard(
-                signed.kind,
-                signed.sender,
-                source,
-                signed.stamp,
-                signed.sequence,
-                message,
-                signed.envelope,
-            )
-            for listener in self._listeners.get(signed.kind, []):
-                self._tell(listener, heard)
-
-        return deliver
+    def _deliver(self, accepted: Deliver) -> None:
+        ready = self._ready.pop(accepted.data, None)
+        if ready is None:
+            return
+        signed, message = ready
+        heard = Heard(
+            signed.kind,
+            signed.sender,
+            accepted.peer,
+            signed.stamp,
+            signed.sequence,
+            message,
+            signed.envelope,
+        )
+        for listener in self._listeners.get(signed.kind, []):
+            self._tell(listener, heard)
 
     def _tell(self, listener: Listener, heard: Heard) -> None:
         try:

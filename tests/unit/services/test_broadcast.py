@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
+from swarmnode.protocols.gossipsub.vocabulary import Deliver, Verdict
 from swarmnode.protocols.identity.envelope import seal
 from swarmnode.protocols.identity.fields import encode_fields
 from swarmnode.protocols.identity.handover import Signer
@@ -47,12 +48,13 @@ class Topics:
     def publish(self, topic: str, data: bytes) -> None:
         self.sent.append((topic, data))
 
-    def arrive(self, topic: str, data: bytes, source: str = CARRIER) -> str:
+    def arrive(self, topic: str, data: bytes, source: str = ADA_ID) -> str:
+        """source: who published it, as gossip has proven."""
         validator, deliver = self.taken[topic]
-        verdict = validator(source, data)
-        if verdict == "accept":
-            deliver(source, data)
-        return str(verdict)
+        verdict: Verdict = validator(source, data)
+        if verdict is Verdict.ACCEPT:
+            deliver(Deliver(topic, CARRIER, source, data, b"an id"))
+        return verdict.value
 
 
 class Node:
@@ -87,7 +89,7 @@ def test_every_kind_arrives_on_its_topic(kind: str, network: str) -> None:
     assert topic == topic_name(KINDS[kind].topic, network)
     assert bob.topics.arrive(topic, data) == "accept"
     (heard,) = bob.heard
-    assert (heard.kind, heard.sender, heard.source, heard.message.peer) == (kind, ADA_ID, CARRIER, ADA_ID)
+    assert (heard.kind, heard.sender, heard.carrier, heard.message.peer) == (kind, ADA_ID, CARRIER, ADA_ID)
     assert heard.envelope == envelope
     assert bob.faults == []
 
@@ -107,16 +109,23 @@ def test_a_forgery_of_each_kind_is_dropped_and_paid_for(kind: str) -> None:
     topic = topic_name(row.topic, "")
     body = row.new(**{row.sender: ADA_ID}).SerializeToString()
     forged = sign_message(BOB, row, topic, body, stamp=int(NOW), sequence=1)
-    assert node.topics.arrive(topic, forged) == "reject"
+    assert node.topics.arrive(topic, forged, BOB_ID) == "reject"
     assert node.heard == []
-    assert node.faults == [(CARRIER, "signature_violation"), (BOB_ID, "signature_violation")]
+    assert node.faults == [(BOB_ID, "signature_violation")]
 
 
-def test_a_broken_signature_is_the_carriers_fault_only() -> None:
+def test_a_broken_signature_is_the_publishers_fault() -> None:
     node, data = Node(BOB), bytearray(nickname())
     data[-1] ^= 1
     assert node.topics.arrive("swarm/identity", bytes(data)) == "reject"
-    assert node.faults == [(CARRIER, "signature_violation")]
+    assert node.faults == [(ADA_ID, "signature_violation")]
+
+
+def test_nobody_publishes_what_another_has_signed() -> None:
+    node = Node(signer(9))
+    assert node.topics.arrive("swarm/identity", nickname(), BOB_ID) == "reject"
+    assert node.faults == [(BOB_ID, "signature_violation")]
+    assert node.topics.arrive("swarm/identity", nickname()) == "accept"
 
 
 @pytest.mark.parametrize("age", [301, -31])
@@ -127,12 +136,13 @@ def test_a_stale_message_goes_no_further_and_costs_nothing(age: int) -> None:
     assert node.heard == node.faults == []
 
 
-def test_a_replay_is_the_fault_of_who_brings_it() -> None:
+def test_a_replay_goes_no_further_and_is_held_against_nobody() -> None:
+    """Whoever brings it has kept it; who published it is innocent."""
     node = Node(BOB)
     assert node.topics.arrive("swarm/identity", nickname()) == "accept"
     assert node.topics.arrive("swarm/identity", nickname()) == "ignore"
     assert len(node.heard) == 1
-    assert node.faults == [(CARRIER, "replayed")]
+    assert node.faults == []
 
 
 def test_reordering_is_no_fault_and_being_far_behind_none_either() -> None:
@@ -146,7 +156,7 @@ def test_reordering_is_no_fault_and_being_far_behind_none_either() -> None:
 def test_what_is_not_genuine_leaves_no_trace() -> None:
     """A forged message with a sequence of the far future must not shut out the real ones."""
     node = Node(signer(9))
-    node.topics.arrive("swarm/identity", nickname(by=BOB, sequence=1 << 62))
+    node.topics.arrive("swarm/identity", nickname(by=BOB, sequence=1 << 62), BOB_ID)
     data = bytearray(nickname(sequence=1 << 62))
     data[-1] ^= 1
     node.topics.arrive("swarm/identity", bytes(data))
@@ -158,7 +168,7 @@ def test_a_kind_on_anothers_topic_is_invalid() -> None:
     body = KINDS["nickname"].new(peer=ADA_ID).SerializeToString()
     data = sign_message(ADA, KINDS["nickname"], "swarm/health", body, stamp=int(NOW), sequence=1)
     assert node.topics.arrive("swarm/health", data) == "reject"
-    assert node.faults[0] == (CARRIER, "invalid_gossip")
+    assert node.faults == [(ADA_ID, "invalid_gossip")]
 
 
 def test_a_kind_of_the_future_is_passed_on_and_not_heard() -> None:
@@ -186,7 +196,7 @@ def test_a_listener_may_have_something_against_it() -> None:
 
     node.broadcast.on("nickname", lambda sender, heard: None, check)
     assert node.topics.arrive("swarm/identity", nickname()) == "reject"
-    assert node.faults == [(CARRIER, "bad_nickname"), (ADA_ID, "bad_nickname")]
+    assert node.faults == [(ADA_ID, "bad_nickname")]
     with pytest.raises(ValueError, match="check"):
         node.broadcast.on("nickname", lambda sender, heard: None, check)
 
@@ -219,7 +229,7 @@ def test_an_outsider_of_a_private_network_reads_nothing_and_is_believed_nothing(
     assert ADA.public_key not in data
     assert topic not in eve.topics.taken
     eve.broadcast.publish("nickname", nickname="mallory")
-    assert bob.topics.arrive(topic, eve.said()[1]) == "reject"
+    assert bob.topics.arrive(topic, eve.said()[1], peer_id(signer(9).public_key)) == "reject"
     assert bob.topics.arrive(topic, nickname()) == "reject"
     assert bob.topics.arrive(topic, data) == "accept"
 
@@ -241,5 +251,4 @@ def test_what_cannot_be_said_is_refused() -> None:
 def test_whatever_comes_is_refused_and_paid_for(data: bytes, network: str) -> None:
     node = Node(BOB, network)
     assert node.topics.arrive(topic_name("models", network), data) in ("reject", "ignore")
-    assert all(peer == CARRIER for peer, _ in node.faults)
     assert node.heard == []
