@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: Every revision in order; the last one is what this version works with (a test compares the list
 #: with the files). It is here so that an up-to-date database is opened without importing Alembic.
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 
 #: Marks an SQLite file as ours (`PRAGMA application_id`): the letters `SWRM`.
 APPLICATION_ID = 0x5357524D
@@ -76,3 +76,37 @@ class UsageCounter(Base):
 
     name: Mapped[str] = mapped_column(String(MAX_NAME_CHARS), primary_key=True)
     value: Mapped[int] = mapped_column(BigInteger)
+
+
+class PeerTrust(Base):
+    """How far a peer is trusted, 0 to 1, at a moment; `policy/trust.py` says how it goes on from there."""
+
+    __tablename__ = "peer_trust"
+
+    peer: Mapped[str] = mapped_column(String(MAX_NAME_CHARS), primary_key=True)
+    score: Mapped[float] = mapped_column(Double)
+    start: Mapped[float] = mapped_column(Double)
+    changed_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class KnownPeerRow(Base):
+    """A peer that was connected, to be found again after a restart. addresses: texts of multiaddrs, the best
+    first."""
+
+    __tablename__ = "known_peers"
+
+    peer: Mapped[str] = mapped_column(String(MAX_NAME_CHARS), primary_key=True)
+    addresses: Mapped[Any] = mapped_column(JSON)
+    how: Mapped[str] = mapped_column(String(MAX_NAME_CHARS))
+    last_seen: Mapped[int] = mapped_column(BigInteger)
+    last_connected: Mapped[int] = mapped_column(BigInteger)
+
+
+class InviteRow(Base):
+    """An invite that this node gave out: the hash of its token, never the token. uses: that are left."""
+
+    __tablename__ = "invites"
+
+    hash: Mapped[str] = mapped_column(String(MAX_NAME_CHARS), primary_key=True)
+    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
+    uses: Mapped[int] = mapped_column(Integer)
