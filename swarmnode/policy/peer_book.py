@@ -94,7 +94,7 @@ def kept(addresses: Iterable[KnownAddress], now: float, *, connected: bool) -> l
     """The addresses still worth knowing, within `MAX_ADDRESSES` and `MAX_HEARSAY`: the best, and of equal
     ones the newest."""
     alive = [known for known in addresses if connected or known.expires > now]
-    ranked = sorted(alive, key=lambda known: (worth(known), -(known.succeeded or known.heard)))
+    ranked = sorted(alive, key=lambda known: (worth(known), -_latest(known)))
     vouched = [known for known in ranked if not known.is_hearsay][:MAX_ADDRESSES]
     hearsay = [known for known in ranked if known.is_hearsay]
     return vouched + hearsay[: min(MAX_HEARSAY, MAX_ADDRESSES - len(vouched))]
@@ -136,6 +136,10 @@ def worth_trying(facts: PeerFacts, now: float) -> bool:
         known.failed is None or now - known.failed >= RETRY_SECONDS * 2 ** min(known.failures, _MAX_FAILURES)
         for known in facts.addresses
     )
+
+
+def _latest(known: KnownAddress) -> float:
+    return known.heard if known.succeeded is None else known.succeeded
 
 
 def _newest(facts: PeerFacts) -> float:

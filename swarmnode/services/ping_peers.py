@@ -13,7 +13,8 @@ from swarmnode.driving.driver import Clock, Driver
 from swarmnode.interfaces.host import Host, Stream, StreamReceiver
 from swarmnode.protocols.ping.machine import PROTOCOL, Echo, PingMachine
 from swarmnode.protocols.ping.vocabulary import Failed, Gone, Measured, Opened, Received, Write
-from swarmnode.values.errors import PeerFault, Refused, SwarmnodeError, Unavailable
+from swarmnode.services.read_one_message import Told
+from swarmnode.values.errors import Refused, SwarmnodeError, Unavailable
 
 #: Streams on which one peer may ping us at once (the specification's two).
 MAX_STREAMS_A_PEER = 2
@@ -39,9 +40,9 @@ class PingPeers:
         """Answer none any more, and give up what is being measured."""
         self._host.unserve(PROTOCOL)
         gone = Unavailable("The node stops", code="stopping")
-        for queue in list(self._queues.values()):
-            for measurement in list(queue):
-                measurement.give_up(gone)
+        queues, self._queues = self._queues, {}
+        for measurement in [one for queue in queues.values() for one in queue]:
+            measurement.give_up(gone)
 
     def ping(self, peer: str, count: int = 1) -> Deferred[list[float]]:
         """Measure `count` round trips, one after the other; a Deferred of them, seconds. Fails with
@@ -59,13 +60,14 @@ class PingPeers:
         measurement.begin(self._host, self._clock, self._entropy)
 
     def _done(self, peer: str) -> None:
-        queue = self._queues[peer]
-        while queue and queue[0].over:
+        """The stream of the first measurement in the queue is gone, or others were given up."""
+        queue = self._queues.get(peer, deque())
+        while queue and queue[0].is_gone:
             queue.popleft()
-        if queue:
+        if not queue:
+            self._queues.pop(peer, None)
+        elif not queue[0].begun:
             self._begin(queue[0])
-        else:
-            del self._queues[peer]
 
     def _accept(self, stream: Stream) -> StreamReceiver:
         count = self._serving.get(stream.peer, 0)
@@ -103,29 +105,36 @@ class _Echoing:
 
 
 class _Measurement:
-    """One `ping`: a machine on a stream."""
+    """One `ping`: a machine on a stream. begun: a stream was asked for. done: called when that is gone."""
 
     def __init__(self, peer: str, count: int, done: Callable[[], None]) -> None:
         self.result: Deferred[list[float]] = Deferred(self._cancelled)
-        self.over = False
+        self.begun = False
         self._peer, self._count, self._done = peer, count, done
+        self._over = False
         self._driver: Driver | None = None
         self._stream: Stream | None = None
         self._opening: Any = None
+        self._told: Told | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """It has a result and its stream is no more."""
+        return self._over and self._stream is None and self._opening is None
 
     def begin(self, host: Host, clock: Clock, entropy: Callable[[int], bytes]) -> None:
+        """Open the stream and measure."""
+        self.begun = True
         machine = PingMachine(self._count, entropy, clock.seconds())
-        self._driver = Driver("ping", machine, clock, self._effects(), self.give_up)
-        self._opening = host.open(self._peer, (PROTOCOL,), self)
-        self._opening.addCallbacks(self._opened, self._not_opened)
-        self._driver.post(None)
-
-    def _effects(self) -> dict[type, Callable[[Any], None]]:
-        return {
-            Write: lambda effect: self._stream.write(effect.data) if self._stream else None,
-            Measured: lambda effect: self._finish(list(effect.rtts)),
+        effects: dict[type, Callable[[Any], None]] = {
+            Write: self._write,
+            Measured: lambda effect: self._measured(list(effect.rtts), clock),
             Failed: lambda effect: self.give_up(effect.error),
         }
+        self._driver = Driver("ping", machine, clock, effects, self.give_up)
+        self._opening = host.open(self._peer, (PROTOCOL,), self)
+        self._opening.addCallbacks(self._opened, self._not_opened)
+        self._post(None)
 
     def _post(self, event: Any) -> None:
         if self._driver is not None:
@@ -133,7 +142,7 @@ class _Measurement:
 
     def _opened(self, stream: Stream) -> None:
         self._stream, self._opening = stream, None
-        if self.over:
+        if self._over:
             stream.reset()
         self._post(Opened())
 
@@ -143,6 +152,11 @@ class _Measurement:
         if not isinstance(error, SwarmnodeError):
             error = Unavailable(failure.getErrorMessage(), code="ping_failed")
         self._post(Gone(error))
+        self._finished()
+
+    def _write(self, effect: Write) -> None:
+        if self._stream is not None:
+            self._stream.write(effect.data)
 
     def received(self, data: bytes) -> None:
         self._post(Received(data))
@@ -151,7 +165,11 @@ class _Measurement:
         self._post(Gone(None))
 
     def lost(self, error: SwarmnodeError | None) -> None:
+        self._stream = None
+        if self._told is not None:
+            self._told.lost(error)
         self._post(Gone(error))
+        self._finished()
 
     def drained(self) -> None:
         """A ping is short."""
@@ -159,24 +177,27 @@ class _Measurement:
     def _cancelled(self, _: Any) -> None:
         self.give_up(Unavailable("The ping was given up", code="ping_cancelled"))
 
+    def _measured(self, rtts: list[float], clock: Clock) -> None:
+        self._over = True
+        self.result.callback(rtts)
+        if self._stream is not None:
+            self._told = Told(self._stream, clock)
+            self._stream.end()
+
     def give_up(self, error: SwarmnodeError) -> None:
         """End it with an error."""
-        if self._stream is not None and not self.over:
-            self._stream.reset()
-        self._finish(error)
-
-    def _finish(self, result: list[float] | SwarmnodeError) -> None:
-        if self.over:
+        if self._over:
             return
-        self.over = True
+        self._over = True
         if self._driver is not None:
             self._driver.stop()
-        if self._opening is not None:
+        self.result.errback(Failure(error))
+        if self._stream is not None:
+            self._stream.reset()
+        elif self._opening is not None:
             self._opening.cancel()
-        if self._stream is not None and not isinstance(result, PeerFault):
-            self._stream.end()
-        if isinstance(result, SwarmnodeError):
-            self.result.errback(Failure(result))
-        else:
-            self.result.callback(result)
-        self._done()
+        self._finished()
+
+    def _finished(self) -> None:
+        if self.is_gone:
+            self._done()

@@ -91,9 +91,9 @@ class OneMessage:
         except PeerFault as error:
             self._give_up(error)
         else:
+            self._finish(message)
             if self._stream is not None and not self._keep_open:
                 self._stream.end()
-            self._finish(message)
 
     def _expired(self) -> None:
         opening, self._opening = self._opening, None
@@ -102,9 +102,10 @@ class OneMessage:
             opening.cancel()
 
     def _give_up(self, error: SwarmnodeError) -> None:
+        # First: a reset is also reported as the loss of the stream.
+        self._finish(error)
         if self._stream is not None:
             self._stream.reset()
-        self._finish(error)
 
     def _finish(self, result: Any) -> None:
         if self._over:

@@ -64,8 +64,9 @@ class FakeNetwork:
         where, now = address.without_peer(), self.clock.seconds()
         there = LinkInfo(self._links, listener.peer_id, where, source, False, "fake", now)
         back = LinkInfo(self._links, dialler.peer_id, source, where, True, "fake", now)
-        dialler.link_up(there)
-        listener.link_up(back)
+        dialler.linked[listener.peer_id], listener.linked[dialler.peer_id] = there, back
+        dialler.tell_of(there)
+        listener.tell_of(back)
 
     def part(self, one: FakeHost, other: FakeHost, error: SwarmnodeError | None = None) -> None:
         """End the connection of two hosts."""
@@ -74,7 +75,7 @@ class FakeNetwork:
 
 
 class FakeHost:
-    """One node's `Host`. dials: what `connect` was asked for. reports: who is to be dialled where."""
+    """One node's `Host`. dials: what `connect` was asked for. linked: the connection to each peer."""
 
     def __init__(self, network: FakeNetwork, signer: Signer, listening: tuple[Multiaddr, ...]) -> None:
         self.network, self.signer, self.listening = network, signer, listening
@@ -84,7 +85,7 @@ class FakeHost:
         self.addresses_of: Callable[[str], Sequence[Multiaddr]] = lambda peer: ()
         self.streams: list[FakeStream] = []
         self._accepts: dict[str, Accept] = {}
-        self._linked: dict[str, LinkInfo] = {}
+        self.linked: dict[str, LinkInfo] = {}
         self._watchers: list[HostWatcher] = []
 
     def addresses(self) -> tuple[Multiaddr, ...]:
@@ -100,13 +101,13 @@ class FakeHost:
         return frozenset(self._accepts)
 
     def peers(self) -> tuple[str, ...]:
-        return tuple(self._linked)
+        return tuple(self.linked)
 
     def links(self, peer: str) -> tuple[LinkInfo, ...]:
-        return (self._linked[peer],) if peer in self._linked else ()
+        return (self.linked[peer],) if peer in self.linked else ()
 
     def rtt(self, peer: str) -> float | None:
-        return 2 * DELAY if peer in self._linked else None
+        return 2 * DELAY if peer in self.linked else None
 
     def weigh(self, peer: str, tag: str, weight: float) -> None:
         """No connection ever has to go."""
@@ -116,7 +117,7 @@ class FakeHost:
 
     def connect(self, peer: str | None, addresses: Sequence[Multiaddr] = ()) -> Deferred[str]:
         self.dials.append((peer, tuple(addresses)))
-        if peer is not None and peer in self._linked:
+        if peer is not None and peer in self.linked:
             return succeed(peer)
         result: Deferred[str] = Deferred()
         call = self.network.clock.callLater(
@@ -126,7 +127,7 @@ class FakeHost:
         return result
 
     def _reach(self, peer: str | None, addresses: Sequence[Multiaddr], result: Deferred[str]) -> None:
-        if peer is not None and peer in self._linked:
+        if peer is not None and peer in self.linked:
             result.callback(peer)
             return
         for address in addresses:
@@ -139,7 +140,7 @@ class FakeHost:
             if peer is not None and other.peer_id != peer:
                 result.errback(PeerFault(f"{other.peer_id} answers", code="wrong_peer"))
                 return
-            if other.peer_id not in self._linked:
+            if other.peer_id not in self.linked:
                 self.network.join(self, other, address)
             result.callback(other.peer_id)
             return
@@ -147,11 +148,11 @@ class FakeHost:
 
     def disconnect(self, peer: str, error: SwarmnodeError | None = None) -> None:
         for other in self.network.hosts:
-            if other.peer_id == peer and peer in self._linked:
+            if other.peer_id == peer and peer in self.linked:
                 self.network.part(self, other, error)
 
     def open(self, peer: str, protocols: Sequence[str], receiver: StreamReceiver) -> Deferred[FakeStream]:
-        link = self._linked.get(peer)
+        link = self.linked.get(peer)
         other = next((host for host in self.network.hosts if host.peer_id == peer), None)
         if link is None or other is None:
             return fail(Unavailable(f"{peer} is not connected", code="unreachable"))
@@ -161,7 +162,7 @@ class FakeHost:
             return fail(error)
         ours, theirs = (
             FakeStream(self, link, protocol),
-            FakeStream(other, other._linked[self.peer_id], protocol),
+            FakeStream(other, other.linked[self.peer_id], protocol),
         )
         ours.other, theirs.other = theirs, ours
         ours.receiver = receiver
@@ -174,15 +175,14 @@ class FakeHost:
         except (SwarmnodeError, KeyError):
             stream.reset()
 
-    def link_up(self, link: LinkInfo) -> None:
-        """The first connection to a peer."""
-        self._linked[link.peer] = link
+    def tell_of(self, link: LinkInfo) -> None:
+        """The first connection to a peer is there."""
         for watcher in list(self._watchers):
             watcher.peer_connected(link.peer, link)
 
     def link_down(self, peer: str, error: SwarmnodeError | None) -> None:
         """It is gone."""
-        if self._linked.pop(peer, None) is None:
+        if self.linked.pop(peer, None) is None:
             return
         gone = error or Unavailable("the connection is gone", code="connection_lost")
         for stream in [one for one in self.streams if one.peer == peer]:
