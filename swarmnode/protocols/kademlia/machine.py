@@ -138,6 +138,7 @@ class Kademlia:
             raise Refused(
                 f"{event.limit} providers cannot be looked for (1 to {MAX_PROVIDERS_WANTED})",
                 code="bad_limit",
+                hint="Ask again for others when these do not do.",
                 param="limit",
             )
         local = self.server.known_providers(event.key, event.limit, now)
