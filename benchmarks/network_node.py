@@ -1,8 +1,8 @@
 """One end of the network's measurements: connections over TCP with what the measurements ask for.
 
 As a program (`python -m benchmarks.network_node`) it listens on loopback, prints one JSON line
-`{"port": ..., "peer": ...}` and serves until its input ends. Any program that does the same can be measured in
-its place (`--peer-command`):
+`{"port": ..., "peer": ...}` and serves until its input ends. Any program that does the same can be measured
+in its place (`--peer-command`):
 
     /ipfs/ping/1.0.0         says again what it is sent
     /bench/sink/1.0.0        counts what it is sent; at the end answers with the count, 8 bytes big-endian
