@@ -29,7 +29,7 @@ from swarmnode.protocols.gossipsub.vocabulary import (
     PeerReopened,
     Penalise,
     Publish,
-    RecordKnown,
+    RecordOf,
     Regard,
     RpcIn,
     SendRpc,
@@ -87,7 +87,7 @@ class Gossip:
     """sign: an Ed25519 signature of our identity. first_seqno: Unix nanoseconds at the start, so that numbers
     rise over restarts. connect: dials a peer of peer exchange, `Host.connect` unless given. penalise: told
     of every misbehaviour. standing: points that the application gives a peer (P5) when it appears; later
-    ones by `regard`. log: structlog's."""
+    ones by `regard`. record_of: signed peer records of others. log: structlog's."""
 
     def __init__(
         self,
@@ -102,10 +102,11 @@ class Gossip:
         connect: Callable[[str, Sequence[Multiaddr]], Any] | None = None,
         penalise: Callable[[str, PeerFault], None] = lambda peer, error: None,
         standing: Callable[[str], float] = lambda peer: 0.0,
+        record_of: RecordOf = lambda peer: None,
     ) -> None:
         self._host, self._clock, self._log = host, clock, log
         self._connect, self._penalise, self._standing = connect or host.connect, penalise, standing
-        self._machine = GossipMachine(host.peer_id, sign, rng, first_seqno, parameters)
+        self._machine = GossipMachine(host.peer_id, sign, rng, first_seqno, parameters, record_of)
         self._driver = Driver("gossip", self._machine, clock, self._execute_table(), self._failed)
         self._topics: dict[str, _Topic] = {}
         self._lines: dict[str, _Line] = {}
@@ -169,10 +170,6 @@ class Gossip:
     def regard(self, peer: str, points: float) -> None:
         """What the application thinks of a peer (P5), from now on while it is connected."""
         self._driver.post(Regard(peer, points))
-
-    def know_record(self, peer: str, record: bytes) -> None:
-        """A connected peer's signed record, as identify brought it: others may be told of the peer."""
-        self._driver.post(RecordKnown(peer, record))
 
     def stats(self) -> GossipStats:
         """How things stand."""

@@ -21,7 +21,6 @@ from swarmnode.protocols.gossipsub.outbox import Outbox
 from swarmnode.protocols.gossipsub.parameters import (
     MAX_OWN_TOPICS,
     MAX_PEERS,
-    MAX_RECORD_BYTES,
     MAX_TOPIC_DATA_BYTES,
     GossipParameters,
     Rng,
@@ -39,7 +38,7 @@ from swarmnode.protocols.gossipsub.vocabulary import (
     PeerReopened,
     Penalise,
     Publish,
-    RecordKnown,
+    RecordOf,
     Regard,
     RpcIn,
     Subscribe,
@@ -54,7 +53,7 @@ _SEQNO_MASK = (1 << 64) - 1
 
 class GossipMachine:
     """peer_id: ours. sign: an Ed25519 signature by its key, 64 bytes. first_seqno: higher than any used by
-    this peer id before, such as Unix nanoseconds at the start."""
+    this peer id before, such as Unix nanoseconds at the start. record_of: what peer exchange may show."""
 
     def __init__(
         self,
@@ -63,6 +62,7 @@ class GossipMachine:
         rng: Rng,
         first_seqno: int,
         parameters: GossipParameters | None = None,
+        record_of: RecordOf = lambda peer: None,
     ) -> None:
         self._peer_id, self._sign, self._rng, self._seqno = peer_id, sign, rng, first_seqno
         self.parameters = parameters or GossipParameters()
@@ -70,7 +70,7 @@ class GossipMachine:
         self.scores = Scores(self.parameters.score)
         self._direct = frozenset(self.parameters.direct)
         self._neighbours, self._outbox = Neighbours(), Outbox()
-        self._mesh = Mesh(self.parameters, self._neighbours, self.scores, self._outbox, rng)
+        self._mesh = Mesh(self.parameters, self._neighbours, self.scores, self._outbox, rng, record_of)
         self._intake = Intake(peer_id_bytes(peer_id), self.scores, self._outbox, self.counts)
         shared = (self.parameters, self._neighbours, self.scores, self._mesh, self._outbox, rng)
         self._lazy = LazyGossip(*shared, self.counts, self._intake.wanted)
@@ -86,7 +86,6 @@ class GossipMachine:
             Unsubscribe: self._unsubscribe,
             Publish: self._publish,
             Regard: self._regard,
-            RecordKnown: self._record_known,
         }
 
     @property
@@ -154,11 +153,6 @@ class GossipMachine:
 
     def _regard(self, event: Regard, now: float) -> None:
         self.scores.regard(event.peer, event.points, now)
-
-    def _record_known(self, event: RecordKnown, now: float) -> None:
-        neighbour = self._neighbours.get(event.peer)
-        if neighbour is not None and len(event.record) <= MAX_RECORD_BYTES:
-            neighbour.record = event.record
 
     # Our own part.
 

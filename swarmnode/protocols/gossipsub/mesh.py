@@ -13,13 +13,14 @@ from swarmnode.protocols.gossipsub.parameters import (
     MAX_EXCHANGE_BYTES,
     MAX_EXCHANGED,
     MAX_OWN_TOPICS,
+    MAX_RECORD_BYTES,
     GossipParameters,
     Rng,
 )
 from swarmnode.protocols.gossipsub.rpc import Exchanged, Prune
 from swarmnode.protocols.gossipsub.scoring import Scores
 from swarmnode.protocols.gossipsub.selection import better_candidates, chosen, quota_candidates, surplus
-from swarmnode.protocols.gossipsub.vocabulary import Weigh
+from swarmnode.protocols.gossipsub.vocabulary import RecordOf, Weigh
 
 
 @dataclass(slots=True)
@@ -34,10 +35,16 @@ class Mesh:
     """All topics' meshes and fanouts."""
 
     def __init__(
-        self, parameters: GossipParameters, neighbours: Neighbours, scores: Scores, outbox: Outbox, rng: Rng
+        self,
+        parameters: GossipParameters,
+        neighbours: Neighbours,
+        scores: Scores,
+        outbox: Outbox,
+        rng: Rng,
+        record_of: RecordOf,
     ) -> None:
         self._parameters, self._neighbours, self._scores = parameters, neighbours, scores
-        self._outbox, self._rng = outbox, rng
+        self._outbox, self._rng, self._record_of = outbox, rng, record_of
         self._direct = frozenset(parameters.direct)
         self._meshes: dict[str, dict[str, None]] = {}
         self._fanouts: dict[str, _Fanout] = {}
@@ -219,9 +226,8 @@ class Mesh:
         room = MAX_EXCHANGE_BYTES
         others = [p for p in self._neighbours.within(topic) if p != peer]
         for other in chosen(others, len(others), self._rng):
-            neighbour = self._neighbours.get(other)
-            record = None if neighbour is None else neighbour.record
-            if record is None or len(record) > room or self._scores.score(other, now) < 0:
+            record = self._record_of(other)
+            if not record or len(record) > min(room, MAX_RECORD_BYTES) or self._scores.score(other, now) < 0:
                 continue
             known.append(Exchanged(other, record))
             room -= len(record)

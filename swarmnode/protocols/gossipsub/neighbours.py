@@ -9,13 +9,12 @@ from swarmnode.protocols.gossipsub.parameters import MAX_PEER_TOPICS
 
 @dataclass(slots=True)
 class Neighbour:
-    """outbound: this node dialled it. record: its signed peer record. The counts start anew with every
+    """outbound: this node dialled it. meshes: in how many of ours it is. The counts start anew with every
     heartbeat; a peer that goes beyond its share is not listened to until the next."""
 
     peer: str
     outbound: bool
     topics: dict[str, None] = field(default_factory=dict)
-    record: bytes | None = None
     ihave_entries: int = 0
     ids_asked: int = 0
     iwant_entries: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from swarmnode.protocols.gossipsub.parameters import MAX_DATA_BYTES
@@ -30,6 +30,8 @@ class Urgency(IntEnum):
     GOSSIP = 3
 
 
+#: A peer's signed record, a libp2p envelope, where one is known; for peer exchange.
+RecordOf = Callable[[str], bytes | None]
 #: Judges a message whose signature holds: (source peer id, data). Pure and quick.
 Validator = Callable[[str, bytes], Verdict]
 
@@ -101,15 +103,7 @@ class Regard:
     points: float
 
 
-@dataclass(frozen=True, slots=True)
-class RecordKnown:
-    """A peer's signed record, a libp2p envelope, for peer exchange."""
-
-    peer: str
-    record: bytes = field(repr=False)
-
-
-Event = PeerAdded | PeerReopened | PeerGone | RpcIn | Subscribe | Unsubscribe | Publish | Regard | RecordKnown
+Event = PeerAdded | PeerReopened | PeerGone | RpcIn | Subscribe | Unsubscribe | Publish | Regard
 
 
 # Effects.

@@ -106,7 +106,8 @@ def stranger(bench: Bench) -> tuple[FakeHost, Any, Script]:
     host = bench.network.host("/ip4/10.0.9.9/tcp/1")
     node = bench.nodes[0]
     bench.network.join(host, node.host, node.host.addresses()[0])
-    script, opened = Script(), []
+    script = Script()
+    opened: list[Any] = []
     host.open(node.peer, [PROTOCOL_1_1], script).addCallback(opened.append)
     bench.run(0.1)
     return host, opened[0], script
@@ -142,7 +143,12 @@ def test_a_peer_without_gossip_is_tried_again_once_a_minute() -> None:
     host = bench.network.host("/ip4/10.0.9.9/tcp/1")
     tried = []
     real = bench.nodes[0].host.open
-    bench.nodes[0].host.open = lambda *a: (tried.append(bench.clock.seconds()), real(*a))[1]  # type: ignore[method-assign]
+
+    def counted(*arguments: Any) -> Any:
+        tried.append(bench.clock.seconds())
+        return real(*arguments)
+
+    bench.nodes[0].host.open = counted  # type: ignore[method-assign, assignment]
     bench.network.join(host, bench.nodes[0].host, bench.nodes[0].host.addresses()[0])
     bench.run(3 * RETRY_SECONDS - 1)
     assert len(tried) == 3
@@ -278,7 +284,11 @@ def test_a_slow_peer_gets_the_urgent_first_and_loses_the_rest(pair: Bench) -> No
 
 def test_a_use_case_that_fails_on_a_message_ends_nothing(pair: Bench) -> None:
     one, other = pair.nodes
-    other.gossip.subscribe(T, lambda source, data: Verdict.ACCEPT, lambda message: 1 // 0)
+
+    def fail(message: Deliver) -> None:
+        raise ZeroDivisionError
+
+    other.gossip.subscribe(T, lambda source, data: Verdict.ACCEPT, fail)
     one.gossip.publish(T, b"hello")
     pair.run(0.1)
     assert other.log.lines == ["a gossip message could not be handled"]

@@ -11,7 +11,7 @@ from nacl.signing import SigningKey
 
 from swarmnode.protocols.gossipsub import vocabulary as v
 from swarmnode.protocols.gossipsub.machine import GossipMachine
-from swarmnode.protocols.gossipsub.messages import make_message
+from swarmnode.protocols.gossipsub.messages import Message, make_message
 from swarmnode.protocols.gossipsub.parameters import MAX_RPC_BYTES
 from swarmnode.protocols.gossipsub.rpc import Exchanged, Prune, control_rpc, publish_field, read_rpc
 from swarmnode.protocols.identity.fields import encode_fields
@@ -20,16 +20,25 @@ from swarmnode.values.peer_id import peer_id
 KEYS = [SigningKey(bytes([n]) * 32) for n in range(1, 7)]
 IDS = [peer_id(bytes(key.verify_key)) for key in KEYS]
 TOPICS = ["a", "b", "c"]
-MESSAGES = [
-    make_message(IDS[n % 6], lambda m, n=n: KEYS[n % 6].sign(m).signature, n, TOPICS[n % 3], bytes(n))
-    for n in range(12)
-]
+
+
+def message(number: int) -> Message:
+    key = KEYS[number % 6]
+    return make_message(
+        IDS[number % 6], lambda m: key.sign(m).signature, number, TOPICS[number % 3], bytes(number)
+    )
+
+
+MESSAGES = [message(n) for n in range(12)]
+RECORDS = {IDS[1]: bytes(99), IDS[2]: b"", IDS[3]: bytes(5000)}
 VERDICTS = list(v.Verdict)
 EFFECTS = (v.SendRpc, v.Deliver, v.ConnectTo, v.Penalise, v.Disconnect, v.Weigh)
 
 
 def machine(seed: int = 1) -> GossipMachine:
-    return GossipMachine(IDS[0], lambda m: KEYS[0].sign(m).signature, random.Random(seed), 1)
+    return GossipMachine(
+        IDS[0], lambda m: KEYS[0].sign(m).signature, random.Random(seed), 1, None, RECORDS.get
+    )
 
 
 def ready() -> GossipMachine:
@@ -101,7 +110,6 @@ events = st.one_of(
     st.builds(v.Unsubscribe, st.sampled_from(TOPICS)),
     st.builds(v.Publish, st.sampled_from(TOPICS), st.sampled_from([b"", b"small", bytes(20_000)])),
     st.builds(v.Regard, st.sampled_from(IDS), st.floats(-100, 100)),
-    st.builds(v.RecordKnown, st.sampled_from(IDS), st.binary(max_size=99)),
     st.none(),
 )
 
@@ -114,7 +122,7 @@ def test_any_story(steps: list[tuple[Any, float]]) -> None:
         now += pause
         effects = made.handle(event, now)
         check(made, effects)
-        assert effects == twin.handle(event, now), "the same story has the same end"
+        assert repr(effects) == repr(twin.handle(event, now)), "the same story has the same end"
         state = made.snapshot(now)
         for topic in state.topics:
             assert len(set(topic.mesh)) == len(topic.mesh) <= len(IDS)
@@ -123,7 +131,7 @@ def test_any_story(steps: list[tuple[Any, float]]) -> None:
         for neighbour in made._neighbours.all():
             meshes = sum(neighbour.peer in topic.mesh for topic in state.topics)
             assert neighbour.meshes == meshes
-        assert (made.deadline is not None) == bool(state.peers or state.cached)
+        assert made.deadline is not None or not (state.peers or state.cached)
 
 
 def check(made: GossipMachine, effects: list[Any]) -> None:

@@ -60,10 +60,16 @@ class Bench:
     verdict: v.Verdict = v.Verdict.ACCEPT
     now: float = 1000.0
     effects: list[Any] = field(default_factory=list)
+    records: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.machine = GossipMachine(
-            US.peer, lambda m: US.key.sign(m).signature, random.Random(7), 100, self.parameters
+            US.peer,
+            lambda m: US.key.sign(m).signature,
+            random.Random(7),
+            100,
+            self.parameters,
+            self.records.get,
         )
 
     def post(self, event: v.Event | None) -> list[Any]:
@@ -419,13 +425,13 @@ def test_a_full_mesh_takes_only_peers_that_we_dialled() -> None:
     bench.join(*PEERS[:14], outbound=False)
     for peer in PEERS[:12]:
         bench.rpc(peer, control_rpc(graft=[T]))
-    for peer in PEERS[:13]:
-        bench.post(v.RecordKnown(peer.peer, peer.record()))
+    bench.records |= {peer.peer: peer.record() for peer in PEERS[:13]}
+    bench.records[PEERS[0].peer] = bytes(5000)
     (prune,) = prunes(bench.rpc(PEERS[13], control_rpc(graft=[T]))).values()
     assert prune.backoff == 60.0
     assert len(bench.mesh()) == 12
     assert {e.peer for e in prune.exchanged} <= {p.peer for p in PEERS[:13]}
-    assert len(prune.exchanged) == 13
+    assert len(prune.exchanged) == 12, "and none that is too long"
     bench.join(PEERS[14], outbound=True)
     assert prunes(bench.rpc(PEERS[14], control_rpc(graft=[T]))) == {}
     assert len(bench.mesh()) == 13
