@@ -244,7 +244,8 @@ class NetworkHost:
     def link_alive(self, link: Link, rtt: float) -> None:
         """It answered."""
         if link.usable:
-            self._post(pool.Heard(link.number, False))
+            if link.silence > 0:
+                self._post(pool.Heard(link.number, False))
             self._watchers.alive(link.peer, rtt)
 
     def link_quiet(self, link: Link, seconds: float) -> None:

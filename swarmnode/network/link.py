@@ -145,8 +145,8 @@ class Link:
         return receiver
 
     def alive(self, connection: Connection, rtt: float) -> None:
-        self.silence = 0.0
         self._owner.link_alive(self, rtt)
+        self.silence = 0.0
 
     def quiet(self, connection: Connection, seconds: float) -> None:
         self.silence = seconds

@@ -20,6 +20,7 @@ from swarmnode.protocols.pool.limits import (
     MAX_REQUESTS,
     MAX_TRIED,
     MAX_WAITING,
+    SHORT_SECONDS,
     STAGGER_SECONDS,
 )
 from swarmnode.protocols.pool.refusals import (
@@ -27,6 +28,7 @@ from swarmnode.protocols.pool.refusals import (
     no_address,
     queue_full,
     self_dial,
+    short,
     unreachable,
 )
 from swarmnode.protocols.pool.vocabulary import Answer, Dial, Effect, GiveUp
@@ -120,9 +122,7 @@ class Dialling:
         race = self._by_attempt.pop(attempt, None)
         if race is None:
             return None
-        address = race.running.pop(attempt)
-        self._addresses.forgive(_key(race.peer, address))
-        return race, address
+        return race, race.running.pop(attempt)
 
     def failed(self, attempt: int, error: SwarmnodeError, now: float) -> list[Effect]:
         """An attempt led to nothing; the next address is tried at once."""
@@ -143,9 +143,22 @@ class Dialling:
 
     def connected(self, peer: str) -> list[Effect]:
         """The peer is connected, by whatever way."""
-        self._peers.forgive(peer)
         race = self._by_peer.get(peer)
         return self.settle(race, peer, None) if race is not None else []
+
+    def ended(
+        self, peer: str, address: Multiaddr, since: float, error: SwarmnodeError | None, now: float
+    ) -> None:
+        """The last connection to the peer is gone, and it was one that we dialled. Only one that lasted
+        makes up for what failed before."""
+        key = _key(peer, address)
+        if now - since >= SHORT_SECONDS:
+            self._addresses.forgive(key)
+            self._peers.forgive(peer)
+        else:
+            cause = error or short(now - since)
+            self._addresses.fail(key, cause, now)
+            self._peers.fail(peer, cause, now)
 
     def refuse(self, peer: str, error: SwarmnodeError) -> list[Effect]:
         """Do not try to reach the peer any more."""

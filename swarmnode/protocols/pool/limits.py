@@ -19,6 +19,8 @@ STAGGER_SECONDS = 0.25
 #: Back-off of an address or a peer after failures.
 FIRST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 600.0
+#: A connection that the peer ends sooner counts as a failure: full nodes would be dialled again and again.
+SHORT_SECONDS = 10.0
 #: After a peer broke the rules.
 FAULT_BACKOFF_SECONDS = 30.0
 #: Addresses and peers whose failures are remembered.

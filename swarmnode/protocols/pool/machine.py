@@ -15,7 +15,7 @@ from swarmnode.protocols.pool import refusals
 from swarmnode.protocols.pool.backoff import BackOffs, Rng
 from swarmnode.protocols.pool.dialling import Dialling
 from swarmnode.protocols.pool.limits import FAULT_BACKOFF_SECONDS, PROTECTED_WEIGHT, PoolLimits
-from swarmnode.protocols.pool.peers import PeerTable
+from swarmnode.protocols.pool.peers import Conn, PeerTable
 from swarmnode.protocols.pool.vocabulary import (
     Accept,
     Answer,
@@ -102,7 +102,7 @@ class ConnectionPool:
             return [Refuse(event.connection, wrong), *self._dialling.wrong(race, address, wrong, now)]
         error = self._obstacle(event.peer, inbound=False, now=now)
         if error is None:
-            out = self._take(event.connection, event.peer, False, "", now)
+            out = self._take(Conn(event.connection, event.peer, False, "", now, now, address), now)
             # `_take` has settled the race when it was for this peer by name.
             return out if race.peer is not None else out + self._dialling.settle(race, event.peer, None)
         known = event.peer in self._peers  # it has all the connections it may have: that will do
@@ -117,19 +117,19 @@ class ConnectionPool:
             error = self._obstacle(event.peer, inbound=True, now=now) or self._crowd(event)
         if error is not None:
             return [Refuse(event.connection, error)]
-        return self._take(event.connection, event.peer, True, event.subnet, now)
+        return self._take(Conn(event.connection, event.peer, True, event.subnet, now, now), now)
 
-    def _take(self, connection: int, peer: str, inbound: bool, subnet: str, now: float) -> list[Effect]:
+    def _take(self, conn: Conn, now: float) -> list[Effect]:
         out: list[Effect] = []
-        if peer not in self._peers and len(self._peers) >= self._limits.max_peers:
-            victim = self._victim(peer, inbound, now)
+        if conn.peer not in self._peers and len(self._peers) >= self._limits.max_peers:
+            victim = self._victim(conn.peer, conn.inbound, now)
             if victim is not None:
                 out += self._close_all(victim, refusals.made_room())
-        first = self._peers.add(connection, peer, inbound, subnet, now)
-        out.append(Accept(connection))
+        first = self._peers.add(conn)
+        out.append(Accept(conn.number))
         if first:
-            out.append(Connected(peer, connection))
-        return out + self._dialling.connected(peer)
+            out.append(Connected(conn.peer, conn.number))
+        return out + self._dialling.connected(conn.peer)
 
     def _obstacle(self, peer: str, *, inbound: bool, now: float) -> SwarmnodeError | None:
         """Why a connection to a proven peer cannot be taken."""
@@ -167,7 +167,11 @@ class ConnectionPool:
         if conn is None:
             return []
         self._note_fault(conn.peer, event.error, now)
-        return [Disconnected(conn.peer, event.error)] if self._peers.remove(conn) else []
+        if not self._peers.remove(conn):
+            return []
+        if conn.address is not None:
+            self._dialling.ended(conn.peer, conn.address, conn.since, event.error, now)
+        return [Disconnected(conn.peer, event.error)]
 
     def _drop(self, event: Drop, now: float) -> list[Effect]:
         self._note_fault(event.peer, event.error, now)

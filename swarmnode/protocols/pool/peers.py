@@ -12,11 +12,12 @@ from swarmnode.protocols.pool.limits import (
     PROTECTED_WEIGHT,
     SPARE_SECONDS,
 )
+from swarmnode.values.multiaddr import Multiaddr
 
 
 @dataclass(slots=True)
 class Conn:
-    """A connection in use. idle_since: when its last stream went."""
+    """A connection in use. idle_since: when its last stream went. address: where we dialled it."""
 
     number: int
     peer: str
@@ -24,6 +25,7 @@ class Conn:
     subnet: str
     since: float
     idle_since: float
+    address: Multiaddr | None = None
     streams: int = 0
     quiet: bool = False
 
@@ -96,12 +98,12 @@ class PeerTable:
         member = self._members.get(peer)
         return tuple(member.conns.values()) if member is not None else ()
 
-    def add(self, number: int, peer: str, inbound: bool, subnet: str, now: float) -> bool:
+    def add(self, conn: Conn) -> bool:
         """A connection comes into use; whether it is the peer's first."""
+        peer = conn.peer
         first = peer not in self._members
-        member = self._members.setdefault(peer, Member(peer, now))
-        conn = Conn(number, peer, inbound, subnet, now, now)
-        member.conns[number] = self._conns[number] = conn
+        member = self._members.setdefault(peer, Member(peer, conn.since))
+        member.conns[conn.number] = self._conns[conn.number] = conn
         if len(member.conns) > 1:
             self._doubled[peer] = None
         return first

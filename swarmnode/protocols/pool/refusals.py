@@ -52,6 +52,15 @@ def unreachable(peer: str | None, faults: Sequence[tuple[Multiaddr, SwarmnodeErr
     )
 
 
+def short(seconds: float) -> Unavailable:
+    """The peer took the connection and ended it at once."""
+    return Unavailable(
+        f"the peer ended the connection after {seconds:.0f} s",
+        code="short_connection",
+        hint="It may have too many peers, or none of the protocols of this node.",
+    )
+
+
 def queue_full() -> Unavailable:
     """Too many wait already."""
     return Unavailable(

@@ -14,6 +14,7 @@ from swarmnode.protocols.pool.limits import (
     MAX_ATTEMPTS,
     MAX_PARALLEL,
     MAX_WAITING,
+    SHORT_SECONDS,
     STAGGER_SECONDS,
 )
 from swarmnode.testing.pool_bench import OWN, Bench, address
@@ -150,8 +151,39 @@ def test_back_off_grows_and_a_success_resets_it() -> None:
     assert delays[3] >= 6
     bench.want(5, "p", address(1))
     number = bench.reach(next(iter(bench.dials)), "p")
+    bench.now += SHORT_SECONDS
     bench.go(number, GONE)
     bench.want(6, "p", address(1))
+    assert bench.dials
+
+
+def test_connections_that_the_peer_ends_at_once_count_as_failures() -> None:
+    bench = Bench()
+    waits = []
+    for request in range(5):
+        bench.want(request, "p", address(1))
+        (attempt,) = bench.dials
+        bench.go(bench.reach(attempt, "p"), None)
+        start = bench.now
+        while True:
+            bench.want(len(bench.log) + 1000, "p", address(1))
+            if bench.dials:
+                break
+            bench.wait(0.25)
+        bench.unwant(next(iter(bench.waiting)))
+        waits.append(bench.now - start)
+    assert waits == sorted(waits)
+    assert waits[-1] > 10
+
+
+def test_the_end_of_a_duplicate_is_no_failure() -> None:
+    bench = Bench()
+    bench.want(1, "p", address(1))
+    number = bench.reach(next(iter(bench.dials)), "p")
+    other = bench.arrive("p")
+    bench.go(number, None)
+    bench.go(other, None)
+    bench.want(2, "p", address(1))
     assert bench.dials
 
 
