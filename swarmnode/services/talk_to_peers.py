@@ -25,7 +25,7 @@ from swarmnode.protocols.swarm.messages import KINDS, Kind, read_fields
 from swarmnode.protocols.swarm.request_vocabulary import Serve
 from swarmnode.protocols.swarm.requests import LONG, SHORT, Lane, lane_of
 from swarmnode.services.request_streams import AnsweringStream, AskingStream
-from swarmnode.values.errors import PeerFault, Refused, SwarmnodeError, Unavailable
+from swarmnode.values.errors import LocalFault, PeerFault, Refused, SwarmnodeError, Unavailable
 
 log = get_logger("peer_talk")
 
@@ -120,7 +120,7 @@ class PeerTalk:
         """A Deferred of the `Reply`. Fails with a `SwarmnodeError`: the peer's, `timeout`, `peer_gone`,
         `unsupported`, `too_many_requests`, or why there is no connection. Cancelling tells the peer."""
         row = self._kinds[kind]
-        error = self._why_not(peer, row)
+        error = self._why_not(peer, row) or _unfit(row, payload)
         if error is not None:
             return fail(error)
         try:
@@ -234,8 +234,10 @@ class PeerTalk:
         if isinstance(value, Reply):
             value, payload = value.message, value.payload
         message = kind.new_reply(**value) if isinstance(value, Mapping) else value
-        if payload is not None and len(payload) > kind.payload_limit(reply=True):
-            raise Refused(f"{len(payload)} bytes of payload are too many", code="message_too_large")
+        if payload is not None and (
+            kind.reply_payload is None or len(payload) > kind.payload_limit(reply=True)
+        ):
+            raise LocalFault(f"{kind.name} answers no {len(payload)} bytes", code="message_too_large")
         return _encode(message, kind.reply_limit, kind.name), payload
 
     def _pending(self) -> int:
@@ -244,6 +246,12 @@ class PeerTalk:
 
     def _protocol(self, lane: Lane) -> str:
         return protocol_id(lane.name, self._network)
+
+
+def _unfit(kind: Kind, payload: bytes | None) -> Refused | None:
+    if payload is None or (kind.payload is not None and len(payload) <= kind.payload_limit(reply=False)):
+        return None
+    return Refused(f"{kind.name} takes no payload of {len(payload)} bytes", code="message_too_large")
 
 
 def _encode(message: Any, limit: int, kind: str) -> bytes:

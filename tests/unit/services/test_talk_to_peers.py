@@ -227,6 +227,28 @@ def test_an_older_node_refuses_by_name_what_it_does_not_know() -> None:
     assert again[0].message.hears, "and goes on"
 
 
+def test_a_newer_peer_is_answered_what_is_known() -> None:
+    """A control of an unknown kind with a payload, then a question with an unknown field."""
+    pair = Pair()
+    pair.bob.talk.handle("member_probe", lambda request: {"hears": True})
+    stream, receiver = raw_stream(pair)
+    stream.write(frame(Tag.CONTROL, b"\x08\x01\x10\x03\x7a\x02hi") + frame(Tag.BULK, bytes(1000)))
+    question = b"\x0a\x0cmember_probe\x10\xe8\x07\x1a\x05\xfa\x07\x02hi\x7a\x01x"
+    stream.write(frame(Tag.CONTROL, b"\x08\x02\x1a" + bytes([len(question)]) + question))
+    pair.wait()
+    assert receiver.data == frame(Tag.CONTROL, b"\x08\x02\x22\x04\x0a\x02\x08\x01")
+    assert pair.bob.faults == []
+
+
+def test_payloads_that_do_not_belong_are_refused_here() -> None:
+    pair = Pair()
+    assert pair.ask(payload=b"x")[0].code == "message_too_large"
+    pair.bob.talk.handle("member_probe", lambda request: Reply({}, b"x"))
+    outcome = pair.ask()
+    pair.wait()
+    assert outcome[0].code == "message_too_large"
+
+
 # Peers that break the rules.
 
 
