@@ -179,7 +179,7 @@ class FindPeers:
 
     def _met(self, peer: str, attempt: _Try) -> None:
         attempt.dialling = None
-        self._log.info("connected to a peer", peer=peer, how=attempt.how)
+        self._log.debug("a peer that was found is connected", peer=peer, how=attempt.how)
         if attempt.peer is None:
             self._book.heard(peer, attempt.addresses, attempt.how)
         if attempt.how == "bootstrap":

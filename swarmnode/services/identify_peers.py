@@ -134,7 +134,6 @@ class IdentifyPeers:
 
     def _answer(self, stream: Stream) -> StreamReceiver:
         stream.write(encode_identification(self._identification(stream.link.remote)))
-        stream.end()
         return Told(stream, self._clock)
 
     def _ask(self, peer: str) -> None:
@@ -222,7 +221,6 @@ class _Pushing:
     def _opened(self, stream: Stream, data: bytes) -> None:
         self._told = Told(stream, self._clock)
         stream.write(data)
-        stream.end()
 
     def received(self, data: bytes) -> None:
         """Nothing is to be said to a push."""

@@ -181,8 +181,8 @@ class _Measurement:
         self._over = True
         self.result.callback(rtts)
         if self._stream is not None:
-            self._told = Told(self._stream, clock)
             self._stream.end()
+            self._told = Told(self._stream, clock) if self._stream is not None else None
 
     def give_up(self, error: SwarmnodeError) -> None:
         """End it with an error."""

@@ -14,6 +14,8 @@ from swarmnode.values.errors import LocalFault, PeerFault, SwarmnodeError, Unava
 
 #: A message may take so long, with the opening of its stream.
 MESSAGE_SECONDS = 10.0
+#: Between what we say last on a stream and its end.
+END_SECONDS = 0.2
 
 
 class Reader(Protocol):
@@ -55,7 +57,6 @@ class OneMessage:
         self.read_from(stream)
         if request and not self._over:
             stream.write(request)
-            stream.end()
 
     def _not_opened(self, failure: Failure) -> None:
         self._opening = None
@@ -129,11 +130,18 @@ def ask(
 
 
 class Told:
-    """A `StreamReceiver` for a stream on which everything has been said: what comes is not looked at, and a
-    peer that keeps its end open has the stream reset."""
+    """A `StreamReceiver` for a stream on which we have said everything: what comes is not looked at, and a
+    peer that keeps its end open has the stream reset.
+
+    Our end is closed after `END_SECONDS`, and not at once: js-libp2p (3.3) gives up a stream when the
+    agreement on the protocol, the data and the end arrive together.
+    """
 
     def __init__(self, stream: Stream, clock: Clock) -> None:
-        self._timer = clock.callLater(MESSAGE_SECONDS, stream.reset)
+        self._timers = (
+            clock.callLater(END_SECONDS, stream.end),
+            clock.callLater(MESSAGE_SECONDS, stream.reset),
+        )
 
     def received(self, data: bytes) -> None:
         """Not looked at."""
@@ -142,8 +150,9 @@ class Told:
         """As it should be."""
 
     def lost(self, error: SwarmnodeError | None) -> None:
-        if self._timer.active():
-            self._timer.cancel()
+        for timer in self._timers:
+            if timer.active():
+                timer.cancel()
 
     def drained(self) -> None:
         """Nothing waits."""

@@ -94,8 +94,8 @@ class IdentificationReader:
         self._bytes = self._messages = 0
 
     def feed(self, data: bytes) -> bool:
-        """Take bytes; never complete before the stream ends. Raises `PeerFault` for too many and for what
-        is not well formed."""
+        """Take bytes; whether the answer is complete: a signed record comes in the last message, and without
+        one the end of the stream tells. Raises `PeerFault` for too much and for what is not well formed."""
         self._bytes += len(data)
         if self._bytes > MAX_ANSWER_BYTES:
             raise PeerFault(
@@ -108,7 +108,7 @@ class IdentificationReader:
                     f"identify: more than {MAX_MESSAGES} messages were sent", code="oversized_message"
                 )
             self._merged.MergeFrom(parse(_WIRE.Identify, frame, "identify"))
-        return False
+        return bool(self._merged.signedPeerRecord) and not self._frames.pending
 
     def finish(self) -> Identification:
         """What was said. Raises `PeerFault` when a message is cut off, or none came."""

@@ -73,7 +73,7 @@ def test_bootstrap_addresses_are_dialled_with_and_without_an_id() -> None:
     assert set(bench.us.peers()) == {named.peer_id, unnamed.peer_id}
     facts = bench.book.facts(unnamed.peer_id)
     assert facts is not None and facts.how == "bootstrap"
-    assert bench.log.told("info") == ["connected to a peer"] * 2
+    assert bench.log.told("debug") == ["a peer that was found is connected"] * 2
 
 
 def test_a_bootstrap_peer_is_tried_until_it_is_there_and_after_it_was_lost() -> None:

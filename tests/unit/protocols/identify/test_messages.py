@@ -39,7 +39,7 @@ SAID = Identification(
 
 def read(data: bytes) -> Identification:
     reader = IdentificationReader()
-    assert reader.feed(data) is False
+    reader.feed(data)
     return reader.finish()
 
 
@@ -62,9 +62,11 @@ def test_it_comes_back_however_it_is_cut() -> None:
     data = encode_identification(SAID)
     assert read(data) == SAID
     reader = IdentificationReader()
-    for index in range(len(data)):
-        reader.feed(data[index : index + 1])
+    complete = [reader.feed(data[index : index + 1]) for index in range(len(data))]
     assert reader.finish() == SAID
+    # Nothing follows the record.
+    assert complete == [False] * (len(data) - 1) + [True]
+    assert IdentificationReader().feed(encode_identification(Identification(agent="x"))) is False
 
 
 def test_what_is_too_long_for_one_message_comes_in_two() -> None:
