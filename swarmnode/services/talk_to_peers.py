@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred, fail
 
 from swarmnode.driving.driver import Clock
 from swarmnode.interfaces.host import Host, Stream, StreamReceiver
+from swarmnode.protocols.swarm.frames import LIMITS, Tag
 from swarmnode.protocols.swarm.ids import protocol_id
 from swarmnode.protocols.swarm.messages import KINDS, Kind, read_fields
 from swarmnode.protocols.swarm.request_vocabulary import Serve
@@ -234,10 +235,8 @@ class PeerTalk:
         if isinstance(value, Reply):
             value, payload = value.message, value.payload
         message = kind.new_reply(**value) if isinstance(value, Mapping) else value
-        if payload is not None and (
-            kind.reply_payload is None or len(payload) > kind.payload_limit(reply=True)
-        ):
-            raise LocalFault(f"{kind.name} answers no {len(payload)} bytes", code="message_too_large")
+        if not _fits(payload, kind.reply_payload):
+            raise LocalFault(f"The answer to {kind.name} has a payload too many", code="message_too_large")
         return _encode(message, kind.reply_limit, kind.name), payload
 
     def _pending(self) -> int:
@@ -249,9 +248,13 @@ class PeerTalk:
 
 
 def _unfit(kind: Kind, payload: bytes | None) -> Refused | None:
-    if payload is None or (kind.payload is not None and len(payload) <= kind.payload_limit(reply=False)):
+    if _fits(payload, kind.payload):
         return None
-    return Refused(f"{kind.name} takes no payload of {len(payload)} bytes", code="message_too_large")
+    return Refused(f"{kind.name} takes no such payload, or a shorter one", code="message_too_large")
+
+
+def _fits(payload: bytes | None, tag: Tag | None) -> bool:
+    return payload is None or (tag is not None and len(payload) <= LIMITS[tag])
 
 
 def _encode(message: Any, limit: int, kind: str) -> bytes:

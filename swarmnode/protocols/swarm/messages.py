@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swarmnode.protocols.swarm.frames import LIMITS, Tag
+from swarmnode.protocols.swarm.frames import Tag
 from swarmnode.protocols.wire.schema import parse, schema
 from swarmnode.values.errors import PeerFault
 
@@ -95,11 +95,6 @@ class Kind:
     def is_request(self) -> bool:
         """Whether it is asked of one peer and answered."""
         return bool(self.reply)
-
-    def payload_limit(self, *, reply: bool) -> int:
-        """Bytes of raw payload that may come with it; 0 for none."""
-        tag = self.reply_payload if reply else self.payload
-        return 0 if tag is None else LIMITS[tag]
 
     def new(self, **fields: Any) -> Any:
         """A message of this kind."""
