@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from swarmnode.driving.driver import Clock, Driver
 from swarmnode.interfaces.host import Accept as AcceptStream
 from swarmnode.interfaces.host import Connection, Gate, HostWatcher, Stream, StreamReceiver
+from swarmnode.network.arrivals import Arrivals
 from swarmnode.network.dials import Dials
 from swarmnode.network.interfaces import machine_addresses
 from swarmnode.network.link import Link
@@ -23,7 +24,7 @@ from swarmnode.network.requests import Requests
 from swarmnode.network.resolving import Resolve
 from swarmnode.network.takers import Takers
 from swarmnode.network.watching import Watchers
-from swarmnode.policy.dialling import dial_order, shared_subnet
+from swarmnode.policy.dialling import dial_order
 from swarmnode.protocols.pool import vocabulary as pool
 from swarmnode.protocols.pool.backoff import Rng
 from swarmnode.protocols.pool.limits import PoolLimits
@@ -35,8 +36,6 @@ from swarmnode.values.network import LinkInfo, NetworkSettings
 
 #: How long connections have to end in order when the host stops.
 STOP_SECONDS = 2.0
-#: Inbound connections at the gate of a private network at once.
-MAX_AT_GATE = 64
 
 
 class NetworkHost:
@@ -63,12 +62,12 @@ class NetworkHost:
         interfaces: Callable[[], Sequence[str]] = machine_addresses,
     ) -> None:
         self._peer_id: str = identity.peer_id
-        self._clock, self._log, self._gate = clock, log, gate
-        self._addresses_of = addresses_of
+        self._clock, self._log, self._addresses_of = clock, log, addresses_of
         if listen is None:
             listen = (tcp_address(settings.listen_address, settings.port),)
         self._listeners = Listeners(carriers, listen, interfaces, clock, self._broken)
         self._dials = Dials(carriers, self._post, self._new_link, gate)
+        self._arrivals = Arrivals(self._post, self._new_link, gate, log)
         self._requests = Requests(self._post, self._in_order, resolve)
         self._watchers, self._takers = Watchers(log), Takers(log)
         limits = PoolLimits(settings.max_peers, settings.max_connections_per_peer)
@@ -90,7 +89,8 @@ class NetworkHost:
         )
         self._links: dict[int, Link] = {}
         self._by_peer: dict[str, list[Link]] = {}
-        self._numbers = self._at_gate = 0
+        self._numbers = 0
+        self._own: tuple[Multiaddr, ...] = ()
         self._stopping: Deferred[None] | None = None
         #: Fails when the host cannot go on.
         self.ended: Deferred[None] = Deferred()
@@ -103,7 +103,7 @@ class NetworkHost:
 
     def start(self) -> Deferred[None]:
         """Listen. Fails with a `SwarmnodeError`, and then listens nowhere."""
-        return self._listeners.start(self._arrived).addCallback(lambda _: self._tell_own_addresses())
+        return self._listeners.start(self._arrivals.arrived).addCallback(lambda _: None)
 
     def stop(self) -> Deferred[None]:
         """Listen no more, end all connections, in order if they do so soon, and answer whoever waits."""
@@ -113,6 +113,7 @@ class NetworkHost:
         self._stopping = stopped
         stopping = Unavailable("This node is stopping", code="stopping")
         self._driver.stop()
+        self._arrivals.stop()
         self._dials.stop()
         self._requests.fail(stopping)
         done = DeferredList([self._listeners.stop(), stopped])
@@ -127,9 +128,6 @@ class NetworkHost:
 
     def addresses(self) -> tuple[Multiaddr, ...]:
         return self._listeners.addresses()
-
-    def _tell_own_addresses(self) -> None:
-        self._post(pool.OwnAddresses(self._listeners.everywhere()))
 
     # Protocols.
 
@@ -199,7 +197,11 @@ class NetworkHost:
         return preference(self._peer_id, link.peer, info.inbound, link.silence > 0, info.since, link.number)
 
     def _in_order(self, addresses: Sequence[Multiaddr]) -> tuple[Multiaddr, ...]:
-        return dial_order(addresses, self.addresses())
+        own = self._listeners.everywhere()
+        if own is not self._own:
+            self._own = own
+            self._post(pool.OwnAddresses(own))
+        return dial_order(addresses, own)
 
     # Connections.
 
@@ -209,33 +211,10 @@ class NetworkHost:
         self._links[link.number] = link
         return link
 
-    def _arrived(self, connection: Connection) -> None:
-        link = self._new_link(connection)
-        if self._driver.stopped or self._at_gate >= MAX_AT_GATE:
-            link.close(Unavailable("No more connections are taken just now", code="host_busy"))
-            return
-        if self._gate is not None:
-            self._at_gate += 1
-            link.at_gate = True
-        link.enter(self._gate, lambda error: self._settled(link, error))
-
-    def _settled(self, link: Link, error: SwarmnodeError | None) -> None:
-        self._left_gate(link)
-        if error is not None:
-            self._log.info("peer not let in", peer=link.peer, reason=error.message)
-            link.close(error)
-        else:
-            self._post(pool.Arrived(link.number, link.peer, shared_subnet(link.info.remote)))
-
-    def _left_gate(self, link: Link) -> None:
-        if link.at_gate:
-            link.at_gate = False
-            self._at_gate -= 1
-
     def link_closed(self, link: Link, error: SwarmnodeError | None) -> None:
         """It is gone."""
-        self._left_gate(link)
         self._links.pop(link.number, None)
+        self._arrivals.link_closed(link)
         self._dials.link_closed(link, error)
         self._post(pool.Gone(link.number, error))
         self._leave(link)

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from swarmnode.driving.driver import Clock
 from swarmnode.interfaces.host import Connection
 from swarmnode.network.link import as_error
-from swarmnode.policy.addresses import usable_addresses
+from swarmnode.policy.addresses import IP, usable_addresses
 from swarmnode.values.errors import Refused, SwarmnodeError
 from swarmnode.values.multiaddr import Multiaddr
 
@@ -35,7 +35,7 @@ class Listeners:
         self._carriers, self._wanted, self._interfaces, self._clock = carriers, wanted, interfaces, clock
         self._lost = lost
         self._listening: list[Any] = []
-        self._machine: Sequence[str] = ()
+        self._everywhere: tuple[Multiaddr, ...] = ()
         self._read: float | None = None
 
     def start(self, accept: Callable[[Connection], None]) -> Deferred[Any]:
@@ -52,7 +52,7 @@ class Listeners:
         return DeferredList(beginning, consumeErrors=True).addCallback(self._started)
 
     def _started(self, results: Sequence[tuple[bool, Any]]) -> Any:
-        self._listening = [result for ok, result in results if ok]
+        self._listening, self._read = [result for ok, result in results if ok], None
         for listening in self._listening:
             if listening.ended is not None:
                 listening.ended.addErrback(lambda why: self._lost(as_error(why.value, "Listening ended")))
@@ -68,7 +68,7 @@ class Listeners:
 
     def stop(self) -> Deferred[Any]:
         """Listen no more."""
-        listening, self._listening = self._listening, []
+        listening, self._listening, self._read = self._listening, [], None
         if not listening:
             return succeed(None)
         return DeferredList([maybeDeferred(each.stop) for each in listening], consumeErrors=True)
@@ -80,26 +80,27 @@ class Listeners:
         return usable_addresses(specific or everywhere)
 
     def everywhere(self) -> tuple[Multiaddr, ...]:
-        """All addresses at which this node answers, loopback too."""
-        return tuple(
-            dict.fromkeys(each for listening in self._listening for each in self._expanded(listening.address))
-        )
-
-    def _expanded(self, address: Multiaddr) -> list[Multiaddr]:
-        ip = address.ip
-        if ip is None or not ip.is_unspecified:
-            return [address]
-        # Listening on `::` takes IPv4 connections as well.
-        families = (4,) if ip.version == 4 else (4, 6)
-        places = [ipaddress.ip_address(text) for text in self._of_machine()]
-        return [
-            Multiaddr(((f"ip{place.version}", str(place)), *address.parts[1:]))
-            for place in places
-            if place.version in families
-        ]
-
-    def _of_machine(self) -> Sequence[str]:
+        """All addresses at which this node answers, loopback too; the same object while they stay as they
+        are."""
         now = self._clock.seconds()
         if self._read is None or now - self._read >= INTERFACES_SECONDS:
-            self._read, self._machine = now, tuple(self._interfaces())
-        return self._machine
+            self._read = now
+            places = [ipaddress.ip_address(text) for text in self._interfaces()]
+            each = (_expanded(listening.address, places) for listening in self._listening)
+            found = tuple(dict.fromkeys(address for addresses in each for address in addresses))
+            if found != self._everywhere:
+                self._everywhere = found
+        return self._everywhere
+
+
+def _expanded(address: Multiaddr, places: Sequence[IP]) -> list[Multiaddr]:
+    ip = address.ip
+    if ip is None or not ip.is_unspecified:
+        return [address]
+    # Listening on `::` takes IPv4 connections as well.
+    families = (4,) if ip.version == 4 else (4, 6)
+    return [
+        Multiaddr(((f"ip{place.version}", str(place)), *address.parts[1:]))
+        for place in places
+        if place.version in families
+    ]
