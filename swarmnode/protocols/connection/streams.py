@@ -105,7 +105,8 @@ class Streams:
         stream = self._by_handle.get(handle)
         if stream is not None:
             stream.ends = True
-            if stream.held is None:
+            # js-libp2p resets a stream that ends before its protocol is agreed on.
+            if stream.talk is None:
                 self._yamux.finish(stream.number)
 
     def reset(self, handle: int, now: float, out: list[Any]) -> None:

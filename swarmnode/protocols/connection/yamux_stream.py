@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from swarmnode.protocols.connection.vocabulary import Bytes
-from swarmnode.protocols.connection.yamux_frames import DATA, FIN, header
+from swarmnode.protocols.connection.yamux_frames import DATA, FIN, WINDOW_UPDATE, header
 
 #: The window that both ends begin with (yamux spec, "Flow Control").
 INITIAL_WINDOW = 256 << 10
@@ -68,15 +68,17 @@ class YamuxStream:
             self.was_high = True
 
     def cut(self, out: list[Bytes]) -> int:
-        """Append one frame to `out`; returns its data's size."""
+        """Append a frame of data to `out`, or the end, or both; returns the size of the data."""
         size = min(self.queued, self.send_window, MAX_FRAME_DATA)
-        flags = 0
-        if self.fin_wanted and size == self.queued:
-            flags, self.fin_sent = FIN, True
-        out.append(header(DATA, flags, self.id, size))
-        self.send_window -= size
-        self.queued -= size
-        self._take(size, out)
+        if size:
+            out.append(header(DATA, 0, self.id, size))
+            self.send_window -= size
+            self.queued -= size
+            self._take(size, out)
+        if self.fin_wanted and not self.queued:
+            # In a frame of its own, as go-libp2p does it: js-libp2p loses data that come with the flag.
+            out.append(header(WINDOW_UPDATE, FIN, self.id, 0))
+            self.fin_sent = True
         return size
 
     def _take(self, size: int, out: list[Bytes]) -> None:

@@ -235,6 +235,25 @@ def test_a_large_write_fills_messages_of_the_channel() -> None:
     assert [length for *_, length in frames(taken(session))] == [65507, 65507, 65507, 3479]
 
 
+def test_the_end_is_said_in_a_frame_of_its_own() -> None:
+    # js-libp2p drops data that come in a frame with the flag.
+    session = Yamux(True)
+    number = session.open(0.0)
+    taken(session)
+    session.send(number, b"data")
+    session.finish(number)
+    assert frames(taken(session)) == [(DATA, 0, number, 4), (WINDOW_UPDATE, FIN, number, 0)]
+    session.send(number, b"more")
+    session.finish(number)
+    assert taken(session) == b""
+
+
+def test_data_that_come_with_the_end_are_taken() -> None:
+    session = accepted(Yamux(False))
+    assert session.receive([header(DATA, FIN, 1, 4) + b"da"], 0.0) == [Received(1, b"da")]
+    assert session.receive([b"ta"], 0.0) == [Received(1, b"ta"), Finished(1)]
+
+
 def test_the_backlog_of_unacknowledged_streams_is_kept_and_later_worked_off() -> None:
     session = Yamux(True)
     numbers = [session.open(0.0) for _ in range(MAX_UNACKNOWLEDGED + 3)]
