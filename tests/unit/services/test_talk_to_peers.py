@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -12,7 +14,7 @@ from swarmnode.protocols.swarm.frames import Tag, frame
 from swarmnode.protocols.swarm.ids import protocol_id
 from swarmnode.protocols.swarm.messages import KINDS, Kind
 from swarmnode.protocols.swarm.requests import LONG, SHORT
-from swarmnode.services import talk_to_peers
+from swarmnode.services import request_streams, talk_to_peers
 from swarmnode.services.talk_to_peers import MAX_STREAMS, PeerTalk, Reply, Request
 from swarmnode.testing.fake_host import DELAY, FakeNetwork
 from swarmnode.values.errors import PeerFault, Refused, SwarmnodeError, Unavailable
@@ -366,3 +368,126 @@ def test_a_slow_reader_asks_nothing_more_until_it_has_read() -> None:
     assert stream.receiver is not None
     stream.receiver.drained()
     assert calls == ["pause", "resume"]
+
+
+# Streams that take their time to open.
+
+
+class SlowOpening:
+    """Holds back what the host opens."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.held: list[Deferred[Any]] = []
+        self.cancelled: list[str] = []
+        self._open = pair.ada.host.open
+        pair.ada.host.open = self.open  # type: ignore[method-assign]
+
+    def open(self, peer: str, protocols: Any, receiver: Any) -> Deferred[Any]:
+        self.held.append(Deferred(lambda _: self.cancelled.append(peer)))
+        self._receiver, self._asked = receiver, (peer, protocols)
+        return self.held[-1]
+
+    def let_go(self) -> None:
+        self._open(*self._asked, self._receiver).addCallback(self.held[-1].callback)
+
+
+def test_questions_wait_for_their_stream_in_order() -> None:
+    pair = Pair()
+    slow = SlowOpening(pair)
+    asked: list[str] = []
+    pair.bob.talk.handle("member_probe", lambda request: asked.append(request.message.peer) or {})
+    outcomes = [pair.ask(fields={"peer": name}) for name in "abc"]
+    pair.wait()
+    assert len(slow.held) == 1
+    slow.let_go()
+    pair.wait()
+    assert asked == ["a", "b", "c"]
+    assert all(isinstance(one[0], Reply) for one in outcomes)
+
+
+def test_time_runs_while_a_stream_is_opened() -> None:
+    pair = Pair()
+    slow = SlowOpening(pair)
+    pair.bob.talk.handle("member_probe", lambda request: {})
+    outcome = pair.ask(timeout=1.0)
+    pair.wait(1.1)
+    assert outcome[0].code == "timeout"
+    slow.let_go()
+    pair.wait()
+    assert pair.bob.talk.stats()["serving"] == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(Unavailable("no", code="unreachable"), "unreachable"), (OSError("no"), "peer_gone")]
+)
+def test_a_stream_that_does_not_open_fails_all_that_waited(error: Exception, code: str) -> None:
+    pair = Pair()
+    slow = SlowOpening(pair)
+    outcomes = [pair.ask() for _ in range(3)]
+    slow.held[0].errback(error)
+    assert [one[0].code for one in outcomes] == [code] * 3
+    pair.ask()
+    assert len(slow.held) == 2, "the next question tries again"
+
+
+def test_the_end_comes_while_a_stream_is_opened() -> None:
+    pair = Pair()
+    slow = SlowOpening(pair)
+    outcome = pair.ask()
+    pair.ada.talk.stop()
+    assert outcome[0].code == "shutting_down"
+    assert slow.cancelled == [pair.bob.id]
+
+
+def test_what_waits_for_a_stream_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_streams, "MAX_WAITING", 300)
+    pair = Pair()
+    SlowOpening(pair)
+    outcomes = [pair.ask(fields={"peer": "x" * 50}) for _ in range(10)]
+    assert outcomes[0][0].code == "too_many_requests"
+    assert all(outcomes[:4])
+
+
+def test_a_peer_that_ends_its_side_answers_no_more() -> None:
+    pair = Pair()
+    pair.bob.talk.handle("member_probe", lambda request: Deferred())
+    outcome = pair.ask()
+    pair.wait()
+    pair.bob.host.streams[0].end()
+    pair.wait()
+    assert outcome[0].code == "peer_gone"
+    assert pair.ada.host.streams == pair.bob.host.streams == []
+
+
+def test_an_answerer_that_breaks_the_rules_is_dropped_and_reported() -> None:
+    pair = Pair()
+    pair.bob.talk.handle("member_probe", lambda request: Deferred())
+    outcome = pair.ask()
+    pair.wait()
+    pair.bob.host.streams[0].write(frame(Tag.BULK, b"x"))
+    pair.wait()
+    assert outcome[0].code == "bad_frame"
+    assert pair.ada.faults == [(pair.bob.id, "bad_frame")]
+
+
+def test_a_reply_of_the_wrong_sort_is_a_bug_here_and_no_more() -> None:
+    pair = Pair()
+    pair.bob.talk.handle("member_probe", lambda request: 17)
+    outcomes = [pair.ask(), pair.ask()]
+    pair.wait()
+    assert [one[0].code for one in outcomes] == ["internal_error"] * 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.binary(max_size=200), max_size=5))
+def test_whatever_a_peer_sends_the_next_one_is_served(pieces: list[bytes]) -> None:
+    pair = Pair()
+    pair.bob.talk.handle("member_probe", lambda request: {"hears": True})
+    stream, _ = raw_stream(pair)
+    for piece in pieces:
+        stream.write(piece)
+    pair.wait()
+    assert {code for _, code in pair.bob.faults} <= {"bad_frame", "frame_too_large", "bad_message"}
+    outcome = pair.ask()
+    pair.wait()
+    assert outcome[0].message.hears
