@@ -146,6 +146,8 @@ class NetworkHost:
 
     def accept_stream(self, link: Link, stream: Stream) -> StreamReceiver:
         """An inbound stream; raises to refuse it."""
+        # Some come with the connection itself, before the pool has said that the peer is connected.
+        self._watchers.connected(link.peer, link.info)
         there_are = sum(each.inbound_streams for each in self._by_peer.get(link.peer, ()))
         return self._takers.accept(stream, there_are)
 

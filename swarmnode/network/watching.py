@@ -30,9 +30,10 @@ class Watchers:
         return self._rtts.get(peer)
 
     def connected(self, peer: str, link: LinkInfo) -> None:
-        """The first connection to the peer is up."""
-        self._connected.add(peer)
-        self._tell("peer_connected", peer, link)
+        """The first connection to the peer is up. Told once."""
+        if peer not in self._connected:
+            self._connected.add(peer)
+            self._tell("peer_connected", peer, link)
 
     def disconnected(self, peer: str, error: SwarmnodeError | None) -> None:
         """The last one is gone."""

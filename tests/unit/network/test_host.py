@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
+from swarmnode.network.arrivals import MAX_AT_GATE
 from swarmnode.network.host import STOP_SECONDS
 from swarmnode.network.takers import MAX_INBOUND_STREAMS
 from swarmnode.protocols.pool.limits import SPARE_SECONDS
-from swarmnode.testing.host_bench import HostBench, Node, Recorder
+from swarmnode.testing.host_bench import HostBench, Node, Recorder, Witness
+from swarmnode.testing.memory_connection import MemoryConnection
 from swarmnode.values.errors import PeerFault, Refused, Unavailable
 from swarmnode.values.multiaddr import Multiaddr, tcp_address
-from swarmnode.values.network import NetworkSettings
+from swarmnode.values.network import LinkInfo, NetworkSettings
 
 ECHO, OTHER = "/test/echo/1", "/test/other/1"
 
@@ -204,6 +207,63 @@ def test_inbound_streams_of_a_peer_are_limited() -> None:
     bench.result(a.host.open(b.peer, [ECHO], Recorder()))
     bench.run(0.1)
     assert len(b.accepted) == MAX_INBOUND_STREAMS + 1
+
+
+class Eager:
+    """A connection whose peer has opened a stream before anybody attended to it."""
+
+    def __init__(self, info: LinkInfo) -> None:
+        self.info, self.opened = info, 0
+
+    def attend(self, owner: Any) -> None:
+        owner.stream_opened(self, SimpleNamespace(protocol=ECHO, peer=self.info.peer, link=self.info))
+
+    def open(self, protocols: Any, receiver: Any, opened: Any) -> Any:
+        self.opened += 1
+        return SimpleNamespace(protocol=protocols[0])
+
+
+def test_a_peer_is_told_before_its_first_stream() -> None:
+    bench = HostBench()
+    a = bench.node(1)
+    told: list[str] = []
+    eager = Eager(LinkInfo(1, "a peer", a.address, None, True, "test", 0.0))
+
+    class Opener(Witness):
+        def peer_connected(self, peer: str, link: LinkInfo) -> None:
+            told.append("connected")
+            a.host.open(peer, [OTHER], Recorder())
+
+    a.host.watch(Opener())
+    a.host.serve(ECHO, lambda stream: told.append("stream") or Recorder())
+    bench.net.listening["10.0.0.1", 8810].accept(eager)  # type: ignore[arg-type]
+    assert told == ["connected", "stream"]
+    assert eager.opened == 1
+    assert a.witness.changes() == [("connected", "a peer")]
+
+
+def test_connections_at_the_gate_are_limited() -> None:
+    bench = HostBench()
+    held: list[Any] = []
+
+    class Shut:
+        def admit(self, connection: Any, settled: Any) -> Any:
+            held.append(settled)
+            return SimpleNamespace(verified=False, serves=tuple, cancel=lambda: None)
+
+    a = bench.node(1, gate=Shut())  # type: ignore[arg-type]
+    accept = bench.net.listening["10.0.0.1", 8810].accept
+    for number in range(MAX_AT_GATE + 1):
+        accept(MemoryConnection(bench.clock, LinkInfo(number, f"p{number}", a.address, None, True, "", 0.0),
+                                first_stream=2))  # fmt: skip
+    bench.run(0.1)
+    assert len(held) == MAX_AT_GATE
+    assert len(a.host._links) == MAX_AT_GATE
+    held[0](PeerFault("not one of us", code="other_network"))
+    held[1](None)
+    bench.run(0.1)
+    assert a.host.peers() == ("p1",)
+    assert len(a.host._links) == MAX_AT_GATE - 1
 
 
 def test_back_pressure_reaches_the_writer() -> None:
