@@ -55,10 +55,9 @@ MESSAGES = schema(
     # Does `peer` answer you? seconds: since it was heard last.
     MemberProbe={"peer": "1 string"},
     MemberProbed={"hears": "1 bool", "seconds": "2 double"},
-    # The signed claims of everybody known, by pages. after: where a page begins, empty for the first; in a
-    # reply where the next one does, empty after the last.
+    # The signed claims of everybody known, by pages: `after` is the last peer of the page before.
     MemberView={"after": "1 string"},
-    MemberViewed={"statements": "1 repeated bytes", "after": "2 string"},
+    MemberViewed={"statements": "1 repeated bytes", "more": "2 bool"},
     InviteRedeem={"token": "1 bytes"},
     InviteRedeemed={"vouched": "1 bool"},
     # The X25519 key that payloads for this node are to be sealed to; `sealing_key.py`.

@@ -84,7 +84,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "MemberProbe": {"peer": BOB_ID},
     "MemberProbed": {"hears": True, "seconds": 1.5},
     "MemberView": {"after": ADA_ID},
-    "MemberViewed": {"statements": [b"one", b"two"], "after": BOB_ID},
+    "MemberViewed": {"statements": [b"one", b"two"], "more": True},
     "InviteRedeem": {"token": bytes(range(16))},
     "InviteRedeemed": {"vouched": True},
     "SealingKeyWanted": {},
