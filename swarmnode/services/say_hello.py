@@ -112,6 +112,12 @@ class SayHello:
         known = sorted(facts.skew for facts in self._facts.values())
         return known[len(known) // 2] if known else None
 
+    def ask_again(self, peer: str) -> None:
+        """What it said may have changed, as a change of its claim in the swarm tells."""
+        facts = self._facts.get(peer)
+        if facts is not None and self._clock.seconds() - facts.since >= MIN_INTERVAL:
+            self._ask(peer)
+
     def watch(self, listener: HelloListener) -> None:
         """Tell this one of greetings, and of peers that go."""
         self._listeners.append(listener)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from twisted.internet.task import Clock
 
 from swarmnode.protocols.swarm.hello import NAME, Hello
 from swarmnode.protocols.swarm.ids import protocol_id
+from swarmnode.services import say_hello
 from swarmnode.services.say_hello import MAX_TRIES, PATIENCE, RETRY, SayHello
 from swarmnode.testing.fake_host import DELAY, FakeNetwork
 from swarmnode.values.errors import Refused, SwarmnodeError
@@ -23,11 +25,12 @@ class Node:
         self.host = network.host(f"/ip4/10.0.0.{number}/tcp/1")
         self.faults: list[tuple[str, str]] = []
         self.told: list[tuple[str, bool]] = []
+        self.says = hello
         self.hello = SayHello(
             self.host,
             network.clock,
             lambda: STAMP + ahead + network.clock.seconds(),
-            lambda stamp_ms: Hello(f"node {number}", stamp_ms=stamp_ms, **hello),
+            lambda stamp_ms: Hello(f"node {number}", stamp_ms=stamp_ms, **self.says),
             penalise=lambda peer, error: self.faults.append((peer, error.code)),
         )
         self.hello.watch(lambda peer, facts: self.told.append((peer, facts is not None)))
@@ -82,6 +85,39 @@ def test_nobody_has_said_anything_yet() -> None:
     assert pair.ada.hello.facts(pair.bob_id) is None
     assert pair.ada.hello.features(pair.bob_id) is None
     assert pair.ada.hello.skew() is None
+
+
+def test_what_has_changed_is_heard_when_asked_again() -> None:
+    pair = Pair()
+    pair.join()
+    pair.wait()
+    pair.bob.says = {"features": frozenset({"novelty"})}
+    pair.ada.hello.ask_again(pair.bob_id)
+    pair.wait()
+    assert pair.ada.hello.features(pair.bob_id) == frozenset(), "no sooner than a second later"
+    pair.wait(1.0)
+    pair.ada.hello.ask_again(pair.bob_id)
+    pair.wait()
+    assert pair.ada.hello.features(pair.bob_id) == {"novelty"}
+    assert len(pair.ada.told) == 2
+
+
+def test_peers_that_are_there_already_are_greeted() -> None:
+    pair = Pair()
+    pair.ada.hello.stop()
+    pair.join()
+    pair.ada.hello.start()
+    pair.wait()
+    assert pair.ada.hello.facts(pair.bob_id) is not None
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(say_hello, "MAX_PEERS", 0)
+    pair = Pair()
+    pair.join()
+    pair.wait()
+    assert pair.ada.hello.facts(pair.bob_id) is None
+    assert pair.ada.told == []
 
 
 def test_who_is_gone_is_forgotten() -> None:

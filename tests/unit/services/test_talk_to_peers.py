@@ -478,6 +478,21 @@ def test_a_reply_of_the_wrong_sort_is_a_bug_here_and_no_more() -> None:
     assert [one[0].code for one in outcomes] == ["internal_error"] * 2
 
 
+@pytest.mark.parametrize(("who", "code"), [("ada", "machine_failed"), ("bob", "stream_reset")])
+def test_a_bug_in_a_machine_ends_its_stream_only(who: str, code: str) -> None:
+    pair = Pair()
+    pair.bob.talk.handle("member_probe", lambda request: {"hears": True})
+    pair.ask()
+    pair.wait()
+    getattr(pair, who).host.streams[0].write = lambda data: 1 / 0
+    outcome = pair.ask()
+    pair.wait()
+    assert outcome[0].code == code
+    again = pair.ask()
+    pair.wait()
+    assert again[0].message.hears
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.binary(max_size=200), max_size=5))
 def test_whatever_a_peer_sends_the_next_one_is_served(pieces: list[bytes]) -> None:
