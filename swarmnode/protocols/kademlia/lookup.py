@@ -8,10 +8,11 @@ asked at a time; and when three of them failed, and more failed than answered, t
 
 from __future__ import annotations
 
-import heapq
+from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 
 from swarmnode.protocols.kademlia.distance import peer_place
 from swarmnode.protocols.kademlia.messages import MAX_ADDRESSES, MAX_CLOSER, PeerEntry
@@ -76,9 +77,10 @@ class Lookup:
     ) -> None:
         self.target, self._own, self._width, self._alpha = target, own, width, alpha
         self._known: dict[str, Candidate] = {}
+        self._by_distance: list[Candidate] = []
+        self._waiting: dict[str, Candidate] = {}
         self._sources: dict[str, _Source] = {}
         self.asked = 0
-        self._waiting = 0
         for entry in seeds:
             self._name(entry, None)
 
@@ -95,14 +97,14 @@ class Lookup:
     def next(self, now: float) -> list[Candidate]:
         """Whom to ask now. They count as asked."""
         chosen: list[Candidate] = []
-        young = sum(c.state is _State.ASKED and now < c.asked_at + SLOW_SECONDS for c in self._known.values())
-        room = min(self._alpha - young, MAX_WAITING - self._waiting, MAX_ASKED - self.asked)
+        young = sum(now < c.asked_at + SLOW_SECONDS for c in self._waiting.values())
+        room = min(self._alpha - young, MAX_WAITING - len(self._waiting), MAX_ASKED - self.asked)
         if room <= 0:
             return chosen
         busy = self._busy_sources()
         # Those passed over make room for farther ones: else one liar's inventions fill all places.
         places = self._width
-        for candidate in sorted(self._live(), key=_distance):
+        for candidate in self._live():
             if len(chosen) == room or not places:
                 break
             if candidate.state is _State.NAMED:
@@ -112,19 +114,19 @@ class Lookup:
                         continue
                     busy[sole] = busy.get(sole, 0) + 1
                 candidate.state, candidate.asked_at = _State.ASKED, now
+                self._waiting[candidate.peer] = candidate
                 chosen.append(candidate)
             places -= 1
         self.asked += len(chosen)
-        self._waiting += len(chosen)
         return chosen
 
     def answered(self, peer: str, named: Iterable[PeerEntry], subnet: str | None) -> None:
         """A peer that was asked has answered and named others."""
-        candidate = self._known.get(peer)
-        if candidate is None or candidate.state is not _State.ASKED:
+        candidate = self._waiting.get(peer)
+        if candidate is None:
             return
         candidate.state, candidate.subnet = _State.ANSWERED, subnet
-        self._waiting -= 1
+        del self._waiting[peer]
         for source in candidate.sources:
             self._sources.setdefault(source, _Source()).answered += 1
         for entry in named:
@@ -132,11 +134,11 @@ class Lookup:
 
     def failed(self, peer: str) -> None:
         """A peer that was asked does not answer, or answered garbage: it is left out."""
-        candidate = self._known.get(peer)
-        if candidate is None or candidate.state is not _State.ASKED:
+        candidate = self._waiting.get(peer)
+        if candidate is None:
             return
         candidate.state = _State.FAILED
-        self._waiting -= 1
+        del self._waiting[peer]
         for source in candidate.sources:
             self._sources.setdefault(source, _Source()).failed += 1
 
@@ -145,13 +147,11 @@ class Lookup:
         """Whether the nearest peers that are there have all answered, or nobody is left to ask."""
         if self.asked >= MAX_ASKED and not self._waiting:
             return True
-        nearest = heapq.nsmallest(self._width, self._live(), key=_distance)
-        return all(candidate.state is _State.ANSWERED for candidate in nearest)
+        return all(c.state is _State.ANSWERED for c in islice(self._live(), self._width))
 
     def closest(self, count: int, per_subnet: int | None = None) -> list[Candidate]:
         """Those that answered, nearest first; of one public network at most `per_subnet`."""
-        answered = [c for c in self._known.values() if c.state is _State.ANSWERED]
-        answered.sort(key=_distance)
+        answered = [c for c in self._by_distance if c.state is _State.ANSWERED]
         if per_subnet is None:
             return answered[:count]
         chosen: list[Candidate] = []
@@ -168,12 +168,12 @@ class Lookup:
 
     def deadline(self, now: float) -> float | None:
         """When the next request becomes slow, so that another may be made."""
-        ends = [c.asked_at + SLOW_SECONDS for c in self._known.values() if c.state is _State.ASKED]
+        ends = [candidate.asked_at + SLOW_SECONDS for candidate in self._waiting.values()]
         return min((end for end in ends if end > now), default=None)
 
     def _live(self) -> Iterator[Candidate]:
-        """Those that have not failed and that somebody worth believing has named."""
-        return (c for c in self._known.values() if c.state is not _State.FAILED and self._believed(c))
+        """Those that have not failed and that somebody worth believing has named, nearest first."""
+        return (c for c in self._by_distance if c.state is not _State.FAILED and self._believed(c))
 
     def _believed(self, candidate: Candidate) -> bool:
         if candidate.ours or candidate.state is not _State.NAMED:
@@ -190,8 +190,8 @@ class Lookup:
 
     def _busy_sources(self) -> dict[str, int]:
         busy: dict[str, int] = {}
-        for candidate in self._known.values():
-            if candidate.state is _State.ASKED and (sole := self._sole_source(candidate)) is not None:
+        for candidate in self._waiting.values():
+            if (sole := self._sole_source(candidate)) is not None:
                 busy[sole] = busy.get(sole, 0) + 1
         return busy
 
@@ -208,6 +208,7 @@ class Lookup:
                 return
             candidate = Candidate(entry.peer, distance, entry.addresses[:MAX_ADDRESSES], ours=source is None)
             self._known[entry.peer] = candidate
+            insort(self._by_distance, candidate, key=_distance)
         elif candidate.state is _State.NAMED and len(candidate.addresses) < MAX_ADDRESSES:
             more = tuple(a for a in entry.addresses if a not in candidate.addresses)
             candidate.addresses = (candidate.addresses + more)[:MAX_ADDRESSES]

@@ -6,7 +6,7 @@ of an unknown kind); what nobody honest would send is a `PeerFault`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -30,9 +30,11 @@ MAX_ADDRESS_BYTES = 1024
 MAX_KEY_BYTES = 512
 #: The longest value of a record.
 MAX_VALUE_BYTES = 8 * 1024
-#: Addresses and ids remembered in the process in both of their forms; the same few come all the time.
+#: Peers as they were read and written, remembered in the process, and the longest that are: bytes.
+MEMO_PEERS = 4096
+MEMO_PEER_BYTES = 512
+#: Addresses remembered in the process in both of their forms; the same few come all the time.
 MEMO_ADDRESSES = 8192
-MEMO_PEERS = 16_384
 
 MESSAGES = schema(
     "kademlia",
@@ -42,8 +44,9 @@ MESSAGES = schema(
         "type": "1 int32",
         "key": "2 bytes",
         "record": "3 Record",
-        "closerPeers": "8 repeated Peer",
-        "providerPeers": "9 repeated Peer",
+        # Peers are told by one node after the other: as bytes, what was read once need not be read again.
+        "closerPeers": "8 repeated bytes",
+        "providerPeers": "9 repeated bytes",
         "clusterLevelRaw": "10 int32",
     },
 )
@@ -102,10 +105,8 @@ def encode(message: Message) -> bytes:
         wire.record.key, wire.record.value = message.record.key, message.record.value
         if message.record.received:
             wire.record.timeReceived = message.record.received
-    for entry in message.closer[:MAX_CLOSER]:
-        _add_peer(wire.closerPeers, entry)
-    for entry in message.providers[:MAX_PROVIDERS_TOLD]:
-        _add_peer(wire.providerPeers, entry)
+    wire.closerPeers.extend([_peer_message(entry) for entry in message.closer[:MAX_CLOSER]])
+    wire.providerPeers.extend([_peer_message(entry) for entry in message.providers[:MAX_PROVIDERS_TOLD]])
     data: bytes = wire.SerializeToString()
     return data
 
@@ -141,24 +142,36 @@ def bounded_addresses(addresses: Iterable[Multiaddr]) -> tuple[Multiaddr, ...]:
     return tuple(kept)
 
 
-def _add_peer(wire: Any, entry: PeerEntry) -> None:
-    peer = wire.add(id=_peer_bytes(entry.peer))
+@lru_cache(maxsize=MEMO_PEERS)
+def _peer_message(entry: PeerEntry) -> bytes:
+    peer = MESSAGES.Peer(id=peer_id_bytes(entry.peer))
     peer.addrs.extend([_address_bytes(address) for address in bounded_addresses(entry.addresses)])
     if entry.connected:
         peer.connection = CONNECTED
+    data: bytes = peer.SerializeToString()
+    return data
 
 
-def _peers(wire: Any, limit: int) -> tuple[PeerEntry, ...]:
-    entries: list[PeerEntry] = []
-    for peer in wire[:limit]:
-        try:
-            name = _peer_text(peer.id)
-        except Refused as error:
-            raise _fault(f"it names a peer by {len(peer.id)} bytes that are no peer id") from error
-        addresses = [_address(data) for data in peer.addrs[:MAX_ADDRESSES]]
-        known = tuple(address for address in addresses if address is not None)
-        entries.append(PeerEntry(name, known, peer.connection == CONNECTED))
-    return tuple(entries)
+def _peers(wire: Sequence[bytes], limit: int) -> tuple[PeerEntry, ...]:
+    return tuple(
+        _known_peer(data) if len(data) <= MEMO_PEER_BYTES else _read_peer(data) for data in wire[:limit]
+    )
+
+
+def _read_peer(data: bytes) -> PeerEntry:
+    peer = parse(MESSAGES.Peer, data, "A peer in a DHT message")
+    try:
+        name = peer_id_text(peer.id)
+    except Refused as error:
+        raise _fault(f"it names a peer by {len(peer.id)} bytes that are no peer id") from error
+    addresses = [_address(address) for address in peer.addrs[:MAX_ADDRESSES]]
+    known = tuple(address for address in addresses if address is not None)
+    return PeerEntry(name, known, peer.connection == CONNECTED)
+
+
+#: The peer that a FIND_NODE looks for, if its key is one; a lookup asks many nodes the same.
+peer_of_key = lru_cache(maxsize=MEMO_PEERS)(peer_id_text)
+_known_peer = lru_cache(maxsize=MEMO_PEERS)(_read_peer)
 
 
 def _record(wire: Any) -> Record:
@@ -183,5 +196,3 @@ def _address(data: bytes) -> Multiaddr | None:
 
 
 _address_bytes = lru_cache(maxsize=MEMO_ADDRESSES)(Multiaddr.to_bytes)
-_peer_bytes = lru_cache(maxsize=MEMO_PEERS)(peer_id_bytes)
-_peer_text = lru_cache(maxsize=MEMO_PEERS)(peer_id_text)

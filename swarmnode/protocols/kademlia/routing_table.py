@@ -13,6 +13,7 @@ import heapq
 import ipaddress
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from swarmnode.protocols.kademlia.distance import common_prefix, peer_place
 from swarmnode.protocols.kademlia.messages import MAX_CLOSER
@@ -28,6 +29,8 @@ MAX_SUBNET_IN_TABLE = 10
 TRUSTED_SECONDS = 60.0
 #: Requests in a row without an answer after which a peer is dropped even if nobody waits for its place.
 MAX_FAILURES = 3
+#: Addresses whose network is remembered in the process.
+MEMO_SUBNETS = 4096
 
 
 @dataclass(slots=True)
@@ -235,6 +238,7 @@ class RoutingTable:
             del self._buckets[index]
 
 
+@lru_cache(maxsize=MEMO_SUBNETS)
 def subnet_of(address: Multiaddr | None) -> str | None:
     """The public network an address belongs to; None for private, loopback and unknown ones."""
     ip = address.ip if address is not None else None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from swarmnode.protocols.kademlia.distance import Rng, place
 from swarmnode.protocols.kademlia.messages import (
+    MAX_ADDRESSES,
     MAX_CLOSER,
     MAX_PROVIDERS_TOLD,
     Kind,
@@ -14,13 +15,13 @@ from swarmnode.protocols.kademlia.messages import (
     PeerEntry,
     Record,
     bounded_addresses,
+    peer_of_key,
 )
 from swarmnode.protocols.kademlia.records import Checked, check_key, check_record
 from swarmnode.protocols.kademlia.routing_table import RoutingTable
 from swarmnode.protocols.kademlia.store import ProviderStore, RecordStore
 from swarmnode.values.errors import PeerFault, Refused, Unavailable
 from swarmnode.values.multiaddr import Multiaddr
-from swarmnode.values.peer_id import peer_id_text
 
 #: Requests of one peer that are answered in a while, and the while, seconds. A lookup of an honest peer asks
 #: each node once; a node that publishes a thousand keys asks a near one a few thousand times an hour.
@@ -50,7 +51,7 @@ class Server:
         """A peer with what is known of its addresses."""
         known = self._table.get(peer)
         connected = known is not None and known.connected
-        return PeerEntry(peer, bounded_addresses(self._addresses_of(peer)), connected)
+        return PeerEntry(peer, tuple(self._addresses_of(peer))[:MAX_ADDRESSES], connected)
 
     def check(self, key: bytes, value: bytes) -> Checked:
         """What a record says by this node's clock. Raises `PeerFault`."""
@@ -117,7 +118,7 @@ class Server:
         _needs_key(message)
         closer = self._closer(peer, message.key)
         try:
-            wanted = peer_id_text(message.key)
+            wanted = peer_of_key(message.key)
         except Refused:
             wanted = ""
         # Whoever is looked for is told even if it is no server of the DHT and so in nobody's table.
