@@ -219,9 +219,7 @@ class Mesh:
         self._prune(topic, peer, now, self._parameters.prune_backoff, exchange=exchange)
 
     def _exchanged(self, topic: str, peer: str, now: float) -> tuple[Exchanged, ...]:
-        """Peers for one that has to go, to find a mesh elsewhere with; none for a bad name."""
-        if self._scores.score(peer, now) < 0:
-            return ()
+        """Peers for one that has to go, to find a mesh elsewhere with."""
         known: list[Exchanged] = []
         room = MAX_EXCHANGE_BYTES
         others = [p for p in self._neighbours.within(topic) if p != peer]

@@ -6,17 +6,18 @@ import random
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from swarmnode.interfaces.host import HIGH_WATER
 from swarmnode.protocols.gossipsub.parameters import MAX_OWN_TOPICS, MAX_RPC_BYTES, PROTOCOL_1_1, PROTOCOLS
 from swarmnode.protocols.gossipsub.rpc import Exchanged, Prune, control_rpc, read_rpc
-from swarmnode.protocols.gossipsub.vocabulary import Deliver, Verdict
+from swarmnode.protocols.gossipsub.vocabulary import ConnectTo, Deliver, Verdict
 from swarmnode.protocols.identify.peer_record import seal_record
 from swarmnode.protocols.wire.framing import Frames, framed
-from swarmnode.services.gossip import Gossip
+from swarmnode.services.gossip import MAX_CONNECTING, Gossip
 from swarmnode.services.gossip_streams import RETRY_SECONDS
-from swarmnode.testing.fake_host import FakeHost, FakeNetwork
+from swarmnode.testing.fake_host import FakeHost, FakeNetwork, FakeStream
 from swarmnode.values.errors import Refused, SwarmnodeError
 
 T = "swarm/models"
@@ -193,6 +194,9 @@ def test_a_lost_stream_is_opened_again_and_our_topics_told_again(pair: Bench) ->
     one.gossip.publish(T, b"waits")
     pair.run(1)
     assert [g.data for g in other.got] == [b"waits"]
+    (again,) = [s for s in one.host.streams if s.written]
+    told = [read_rpc(m).subscriptions for m in Frames(MAX_RPC_BYTES, "test").feed(again.written)]
+    assert ((T, True),) in told
     assert one.gossip.stats().state.peers == 1
     assert one.mesh() == (other.peer,)
 
@@ -217,10 +221,13 @@ def test_the_newest_of_two_streams_is_listened_to() -> None:
     bench = Bench(1)
     bench.start()
     host, first, script = stranger(bench)
+    listening = bench.nodes[0].gossip._lines[host.peer_id].listening
     second: list[Any] = []
     host.open(bench.nodes[0].peer, [PROTOCOL_1_1], Script()).addCallback(second.append)
     bench.run(0.1)
     assert script.is_lost
+    assert listening is not None
+    listening.lost(None)
     second[0].write(framed(control_rpc(subscriptions=[(T, True)])))
     bench.run(0.1)
     assert bench.nodes[0].gossip.stats().streams_in == 1
@@ -359,6 +366,56 @@ def test_exchanged_peers_are_dialled() -> None:
     bench.run(0.1)
     assert node.host.dials == [(third.peer, third.host.addresses())]
     assert third.peer in node.host.peers()
+
+
+def test_few_exchanged_peers_are_dialled_at_a_time() -> None:
+    bench = Bench(1)
+    dialled: list[str] = []
+    waiting: list[Deferred[Any]] = []
+
+    def connect(peer: str, addresses: Any) -> Any:
+        dialled.append(peer)
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    gossip = bench.nodes[0].gossip
+    gossip._connect = connect
+    for number in range(MAX_CONNECTING + 3):
+        gossip._connect_to(ConnectTo(f"peer{number}", None))
+    assert len(dialled) == MAX_CONNECTING
+    waiting[0].errback(Refused("no", code="no"))
+    waiting[1].callback(None)
+    for number in range(3):
+        gossip._connect_to(ConnectTo(f"more{number}", None))
+    assert dialled[MAX_CONNECTING:] == ["more0", "more1"]
+
+
+def test_a_stream_that_is_lost_before_it_is_agreed_is_tried_again() -> None:
+    bench = Bench(1)
+    bench.start()
+    node, clock = bench.nodes[0], bench.clock
+    tries: list[tuple[Any, Deferred[Any]]] = []
+
+    def open_later(peer: str, protocols: Any, receiver: Any) -> Any:
+        tries.append((receiver, Deferred()))
+        return tries[-1][1]
+
+    node.host.open = open_later  # type: ignore[method-assign]
+    other = bench.network.host("/ip4/10.0.9.9/tcp/1")
+    bench.network.join(node.host, other, other.addresses()[0])
+    receiver, deferred = tries[0]
+    receiver.lost(None)
+    stream = FakeStream(node.host, node.host.links(other.peer_id)[0], PROTOCOL_1_1)
+    stream.other = FakeStream(other, other.links(node.peer)[0], PROTOCOL_1_1)
+    deferred.callback(stream)
+    assert stream not in node.host.streams, "it was reset"
+    assert node.gossip.stats().streams_out == 0
+    clock.advance(RETRY_SECONDS)
+    assert len(tries) == 2
+    # And one that is still being opened when the peer goes is given up.
+    bench.network.part(node.host, other)
+    assert tries[1][1].called
+    assert clock.getDelayedCalls() == []
 
 
 def test_after_the_stop_nothing_is_served_sent_or_awaited(pair: Bench) -> None:

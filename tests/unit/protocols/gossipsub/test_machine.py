@@ -264,6 +264,13 @@ def test_our_own_large_message_goes_to_the_mesh_or_the_fanout() -> None:
     assert receivers(bench.post(v.Publish("other", bytes(60_000)))) != first
 
 
+def test_what_fits_into_no_rpc_is_not_sent() -> None:
+    bench = Bench()
+    bench.subscribe()
+    bench.join(PEERS[0])
+    assert bench.post(v.Publish(T, bytes(MAX_RPC_BYTES))) == []
+
+
 def test_a_fanout_becomes_the_mesh() -> None:
     bench = Bench()
     bench.join(*PEERS[:20])
@@ -510,6 +517,30 @@ def test_peer_exchange_is_taken_from_those_in_good_standing_only() -> None:
         assert of(bench.rpc(PEERS[0], rpc), v.ConnectTo) == [], "only while it is in the mesh"
 
 
+def test_no_more_than_sixteen_exchanged_peers_a_heartbeat_are_dialled() -> None:
+    bench = Bench()
+    for topic in ("a", "b"):
+        bench.subscribe(topic)
+    bench.join(PEERS[0], topics=("a", "b"))
+    bench.beat()
+    bench.post(v.Regard(PEERS[0].peer, 5.0))
+    known = [Exchanged(p.peer, p.record()) for p in PEERS[1:25]]
+    rpc = control_rpc(prune=[Prune("a", tuple(known[:12]), 60.0), Prune("b", tuple(known[12:]), 60.0)])
+    assert [e.peer for e in of(bench.rpc(PEERS[0], rpc), v.ConnectTo)] == [p.peer for p in PEERS[1:17]]
+
+
+def test_peers_with_a_bad_name_are_not_exchanged() -> None:
+    bench = Bench()
+    bench.subscribe()
+    bench.join(*PEERS[:13], outbound=False)
+    for peer in PEERS[:12]:
+        bench.rpc(peer, control_rpc(graft=[T]))
+    bench.records |= {peer.peer: peer.record() for peer in PEERS[:2]}
+    bench.post(v.Regard(PEERS[0].peer, -1.0))
+    (prune,) = prunes(bench.rpc(PEERS[12], control_rpc(graft=[T]))).values()
+    assert [e.peer for e in prune.exchanged] == [PEERS[1].peer]
+
+
 # IHAVE and IWANT.
 
 
@@ -552,6 +583,30 @@ def test_a_broken_promise_is_a_slip() -> None:
     bench.beat()
     assert bench.machine.scores._peers[PEERS[0].peer].behaviour == 1
     assert bench.machine.counts.broken_promises == 1
+
+
+def test_a_promise_is_kept_whoever_brings_the_message() -> None:
+    bench = Bench()
+    bench.subscribe()
+    bench.join(*PEERS[:2])
+    message = PEERS[30].message(1)
+    bench.rpc(PEERS[0], control_rpc(ihave=[(T, [message.id])]))
+    bench.send(PEERS[1], message)
+    bench.now += 2 * PROMISE_SECONDS
+    bench.beat()
+    assert bench.machine.counts.broken_promises == 0
+
+
+def test_who_has_gone_and_come_back_owes_nothing() -> None:
+    bench = Bench()
+    bench.subscribe()
+    bench.join(PEERS[0])
+    bench.rpc(PEERS[0], control_rpc(ihave=[(T, [b"something"])]))
+    bench.post(v.PeerGone(PEERS[0].peer))
+    bench.join(PEERS[0])
+    bench.now += 2 * PROMISE_SECONDS
+    bench.beat()
+    assert bench.machine.scores._peers[PEERS[0].peer].behaviour == 0
 
 
 def test_a_flood_of_announcements_is_cut_off() -> None:

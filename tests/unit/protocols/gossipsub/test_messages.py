@@ -144,6 +144,11 @@ def test_authors_with_other_kinds_of_keys_are_verified() -> None:
     assert verified(raw(whole)).source == source
     with pytest.raises(PeerFault, match="key"):
         verified(raw(encode_fields([*fields, (5, signature)])))
+    # Somebody else's key does not make somebody else its author.
+    forged = sign(SIGN_PREFIX + encode_fields(fields))
+    own_key = encode_public_key(bytes(KEY.verify_key))
+    with pytest.raises(PeerFault, match="not its author's"):
+        verified(raw(encode_fields([*fields, (5, forged), (6, own_key)])))
 
 
 def test_a_topics_name_has_a_length() -> None:
