@@ -6,12 +6,14 @@ from collections.abc import Collection
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarmnode.interfaces.host import Connection, Stream, StreamReceiver
 from swarmnode.protocols.swarm.ids import PROOF_NAME, network_proof, protocol_id
-from swarmnode.services.prove_network import PROOF_SECONDS, NetworkProof
+from swarmnode.services.prove_network import PROOF_SECONDS, NetworkProof, Proving
 from swarmnode.testing.host_bench import HostBench, Node, Recorder
-from swarmnode.values.errors import Unavailable
+from swarmnode.values.errors import PeerFault, Unavailable
 from swarmnode.values.multiaddr import tcp_address
 
 ECHO = "/test/echo/1"
@@ -157,3 +159,48 @@ def test_a_peer_that_goes_away_at_the_gate_is_not_blamed() -> None:
     reason = inside.log.lines[-1][2]["reason"]
     assert "network" not in reason
     assert forger.receiver.data == b""
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8))
+def test_nothing_but_the_proof_is_let_in(chunks: list[bytes]) -> None:
+    settled: list[Any] = []
+    proving = Proving("/proof", ours=b"o" * 32, theirs=b"t" * 32, inbound=True, settled=settled.append)
+    stream = Written()
+    proving.stream_opened(stream)  # type: ignore[arg-type]
+    for chunk in chunks:
+        proving.received(chunk)
+    assert proving.verified is (b"".join(chunks) == b"t" * 32)
+    assert len(proving._received) <= 2 * 33
+    proving.ended()
+    assert [type(error) for error in settled] == ([type(None)] if proving.verified else [PeerFault])
+    assert bool(stream.data) is proving.verified
+
+
+@given(st.lists(st.integers(1, 31), max_size=31, unique=True))
+def test_the_proof_may_come_in_any_pieces(cuts: list[int]) -> None:
+    settled: list[Any] = []
+    proving = Proving("/proof", ours=b"o" * 32, theirs=bytes(range(32)), inbound=True, settled=settled.append)
+    stream = Written()
+    proving.stream_opened(stream)  # type: ignore[arg-type]
+    places = [0, *sorted(cuts), 32]
+    for start, end in zip(places, places[1:], strict=False):
+        assert not proving.verified
+        proving.received(bytes(range(32))[start:end])
+    assert proving.verified
+    assert (stream.data, stream.has_ended, settled) == (b"o" * 32, True, [])
+    proving.confirm()
+    proving.ended()
+    assert settled == [None]
+
+
+class Written:
+    """A stream that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.data, self.has_ended = b"", False
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    def end(self) -> None:
+        self.has_ended = True
