@@ -1,0 +1,238 @@
+"""The peer-to-peer network of a node, joined from its parts: used alike by the node, by the simulator and by
+the tests against other implementations.
+
+Read `build_network` from top to bottom to see the layers: the book of peers and the host below, then who
+is there (identify, hello), how words travel (requests, gossip), what is known together (the swarm, the
+DHT), and how peers are found. Given the same clock, carriers and chance, everything happens the same way.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
+
+from swarmnode import __version__
+from swarmnode.driving.driver import Clock
+from swarmnode.interfaces.host import Host
+from swarmnode.network.host import NetworkHost
+from swarmnode.policy.trust import STRANGER, vouched_by
+from swarmnode.protocols.identify import peer_exchange
+from swarmnode.protocols.swarm.hello import Hello
+from swarmnode.protocols.swarm.ids import protocol_id
+from swarmnode.services.broadcast import Broadcast
+from swarmnode.services.exchange_peers import ExchangePeers, Found
+from swarmnode.services.find_peers import FindPeers
+from swarmnode.services.gossip import Gossip
+from swarmnode.services.identify_peers import IdentifyPeers
+from swarmnode.services.keep_dht import Dht
+from swarmnode.services.keep_known_peers import KeepKnownPeers
+from swarmnode.services.keep_peer_book import PeerBook
+from swarmnode.services.keep_trust import KeepTrust
+from swarmnode.services.ping_peers import PingPeers
+from swarmnode.services.prove_network import NetworkProof
+from swarmnode.services.say_hello import SayHello
+from swarmnode.services.seal_payloads import SealPayloads
+from swarmnode.services.talk_to_peers import PeerTalk
+from swarmnode.services.track_swarm import TrackSwarm
+from swarmnode.values.multiaddr import Multiaddr
+from swarmnode.values.network import NetworkSettings
+
+SOFTWARE = f"swarmnode/{__version__}"
+#: Points of gossip's peer score (P5) for a whole point of trust.
+TRUST_POINTS = 20.0
+
+Entropy = Callable[[int], bytes]
+#: Makes the searches of discovery plug-ins: called with the host and `found(peer, addresses, how)`.
+Searches = Callable[[Host, Found], Sequence[Any]]
+
+
+def _nothing() -> tuple[Any, ...]:
+    return ()
+
+
+def _forget(*what: Any) -> None:
+    """Where nothing is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStores:
+    """What outlives the node, as functions that may return a Deferred."""
+
+    load_trust: Callable[[], Any] = _nothing
+    save_trust: Callable[..., Any] = _forget
+    load_known: Callable[[], Any] = _nothing
+    save_known: Callable[..., Any] = _forget
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a node's network needs of the world. stamp: Unix seconds. entropy: n random bytes. listen:
+    where, instead of the settings' address and port. interfaces: the machine's addresses."""
+
+    clock: Clock
+    stamp: Callable[[], float]
+    rng: random.Random
+    entropy: Entropy
+    log: Any
+    stores: NetworkStores = field(default_factory=NetworkStores)
+    resolve: Any = None
+    listen: Sequence[Multiaddr] | None = None
+    interfaces: Callable[[], Sequence[str]] | None = None
+    searches: Searches = lambda host, found: ()
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStack:
+    """The parts, for whoever needs one, and starting and stopping them together."""
+
+    host: NetworkHost
+    book: PeerBook
+    trust: KeepTrust
+    identify: IdentifyPeers
+    pings: PingPeers
+    hello: SayHello
+    talk: PeerTalk
+    sealing: SealPayloads
+    gossip: Gossip
+    broadcast: Broadcast
+    swarm: TrackSwarm
+    dht: Dht
+    finder: FindPeers
+    known: KeepKnownPeers
+    exchange: ExchangePeers | None
+    searches: tuple[Any, ...]
+
+    def _services(self) -> tuple[Any, ...]:
+        """In the order in which they start."""
+        ours = (self.identify, self.pings, self.hello, self.talk, self.sealing, self.gossip, self.broadcast)
+        exchange = () if self.exchange is None else (self.exchange,)
+        return (*ours, self.swarm, self.dht, *exchange, self.finder, self.known, *self.searches)
+
+    @inlineCallbacks
+    def start(self) -> Any:
+        """Listen, then take part. A Deferred; fails with a `SwarmnodeError` where the node cannot listen."""
+        yield self.trust.start()
+        yield self.host.start()
+        for service in self._services():
+            yield maybeDeferred(service.start)
+
+    def stop(self) -> Deferred[Any]:
+        """Take leave and end everything; what is to be kept is saved."""
+        stopping = [maybeDeferred(service.stop) for service in reversed(self._services()) if _stops(service)]
+        stopping += [maybeDeferred(self.host.stop), maybeDeferred(self.trust.stop)]
+        return DeferredList(stopping, consumeErrors=True)
+
+
+def _stops(service: Any) -> bool:
+    return hasattr(service, "stop")
+
+
+def build_network(
+    identity: Any, carriers: Sequence[Any], settings: NetworkSettings, world: Surroundings
+) -> NetworkStack:
+    """Join the parts. identity: `peer_id`, `public_key` and `sign`, as `storage.identity.Identity`."""
+    clock, stamp, log, network = world.clock, world.stamp, world.log, settings.network_id
+    book = PeerBook(identity.peer_id, clock.seconds, lambda: host.addresses())
+    host = NetworkHost(
+        identity,
+        carriers,
+        clock,
+        world.rng,
+        settings,
+        book.addresses,
+        log,
+        gate=NetworkProof(network, clock) if network else None,
+        resolve=world.resolve,
+        listen=world.listen,
+        **({} if world.interfaces is None else {"interfaces": world.interfaces}),
+    )
+    host.watch(book)
+    stores = world.stores
+    trust = KeepTrust(
+        host, clock, stamp, stores.load_trust, stores.save_trust, log, vouched=vouched_by(settings)
+    )
+    penalise = trust.penalise
+
+    identify = IdentifyPeers(host, book, clock, identity, stamp, __version__, penalise)
+    hello = SayHello(host, clock, stamp, _greeting(host), network, penalise=penalise)
+    talk = PeerTalk(host, clock, network, penalise=penalise, features=hello.features)
+    sealing = SealPayloads(host, talk, clock, identity, stamp, world.entropy, penalise=penalise)
+
+    gossip = Gossip(
+        host,
+        clock,
+        world.rng,
+        identity.sign,
+        int(stamp() * 1e9),
+        log,
+        penalise=penalise,
+        standing=lambda peer: standing(trust.score(peer)),
+        record_of=lambda peer: _record(book, peer),
+    )
+    trust.watch(lambda peer, score: gossip.regard(peer, standing(score)))
+    broadcast = Broadcast(gossip, identity, stamp, network=network, entropy=world.entropy, penalise=penalise)
+    swarm = TrackSwarm(
+        host, clock, world.rng, stamp, identity, broadcast, talk, network=network, penalise=penalise
+    )
+    dht = Dht(
+        host,
+        clock,
+        world.rng,
+        stamp,
+        protocol_id("kad/1", network),
+        addresses_of=book.addresses,
+        add_addresses=lambda peer, addresses: book.heard(peer, addresses, "dht"),
+        public_key=identity.public_key,
+        sign=identity.sign,
+        penalise=penalise,
+        failed=lambda error: log.error("the DHT has ended", reason=error.message),
+    )
+    book.watch(lambda peer: _tell(dht, book, peer))
+
+    finder = FindPeers(host, book, settings, clock, world.rng, log)
+    known = KeepKnownPeers(book, stores.load_known, stores.save_known, finder.found, clock, stamp, log)
+    exchange = ExchangePeers(
+        host, book, finder.found, protocol_id(peer_exchange.NAME, network), clock, world.rng, penalise
+    )
+    return NetworkStack(
+        host=host,
+        book=book,
+        trust=trust,
+        identify=identify,
+        pings=PingPeers(host, clock, world.entropy),
+        hello=hello,
+        talk=talk,
+        sealing=sealing,
+        gossip=gossip,
+        broadcast=broadcast,
+        swarm=swarm,
+        dht=dht,
+        finder=finder,
+        known=known,
+        exchange=exchange if settings.peer_exchange else None,
+        searches=tuple(world.searches(host, finder.found)),
+    )
+
+
+def standing(trust: float) -> float:
+    """What gossip makes of a peer's trust: nothing for a stranger."""
+    return TRUST_POINTS * (trust - STRANGER)
+
+
+def _greeting(host: Host) -> Callable[[int], Hello]:
+    return lambda stamp_ms: Hello(SOFTWARE, stamp_ms=stamp_ms, addresses=host.addresses())
+
+
+def _record(book: PeerBook, peer: str) -> bytes | None:
+    facts = book.facts(peer)
+    return facts.record or None if facts is not None else None
+
+
+def _tell(dht: Dht, book: PeerBook, peer: str) -> None:
+    facts = book.facts(peer)
+    if facts is not None and facts.connected and facts.protocols:
+        dht.identified(peer, facts.protocols)
