@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from structlog import get_logger
@@ -201,6 +200,11 @@ class AnsweringStream:
         """Questions without an answer."""
         return self._machine.open
 
+    @property
+    def waiting(self) -> int:
+        """Bytes of answers that the peer has not made room for."""
+        return self._stream.waiting
+
     def close(self, error: SwarmnodeError | None) -> None:
         """Answer no more."""
         self.lost(error)
@@ -241,20 +245,21 @@ class AnsweringStream:
             self._decline(effect.id, effect.kind, error)
             return
         if not isinstance(result, Deferred):
-            self._driver.post(Answer(effect.id, *result))
+            self._answer(effect, *result)
             return
         self._work[effect.id] = result
         result.addCallbacks(
-            self._answer_later(effect.id),
+            lambda answer: self._answer(effect, *answer),
             lambda failure: self._decline(effect.id, effect.kind, failure.value),
         )
 
-    def _answer_later(self, number: int) -> Callable[[tuple[bytes, bytes | None]], None]:
-        def answer(result: tuple[bytes, bytes | None]) -> None:
-            self._work.pop(number, None)
-            self._driver.post(Answer(number, *result))
-
-        return answer
+    def _answer(self, asked: Serve, body: bytes, payload: bytes | None) -> None:
+        self._work.pop(asked.id, None)
+        unread = None if payload is None else self._owner.unread(len(payload))
+        if unread is None:
+            self._driver.post(Answer(asked.id, body, payload))
+        else:
+            self._driver.post(Decline(asked.id, unread))
 
     def _decline(self, number: int, kind: Kind, error: BaseException) -> None:
         self._work.pop(number, None)

@@ -37,6 +37,8 @@ DEFAULT_TIMEOUT = 10.0
 MAX_STREAMS = 2
 #: Bytes of incomplete frames kept at once, of all peers.
 MAX_PENDING = 256 << 20
+#: Bytes of answers that wait for peers to read them, of all peers, with the next one.
+MAX_UNREAD = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,13 @@ class PeerTalk:
         return Unavailable(
             f"Peers are sending more than {MAX_PENDING} bytes at once", code="too_much_at_once"
         )
+
+    def unread(self, size: int) -> SwarmnodeError | None:
+        """Why so many bytes more may not be answered now: peers do not read what they have asked for."""
+        answering = [stream for streams in self._answering.values() for stream in streams]
+        if sum(stream.waiting for stream in answering) + size <= MAX_UNREAD:
+            return None
+        return Unavailable("The node has too many answers waiting", code="too_much_at_once")
 
     def blame(self, peer: str, error: SwarmnodeError) -> None:
         """A stream ended badly."""

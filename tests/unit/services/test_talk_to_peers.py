@@ -370,6 +370,20 @@ def test_a_slow_reader_asks_nothing_more_until_it_has_read() -> None:
     assert calls == ["pause", "resume"]
 
 
+def test_answers_that_nobody_reads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk_to_peers, "MAX_UNREAD", 1000)
+    pair = Pair()
+    pair.bob.talk.handle("fetch", lambda request: Reply({}, bytes(600)))
+    first = pair.ask("fetch")
+    pair.wait()
+    assert len(first[0].payload) == 600
+    pair.bob.host.streams[0].waiting = 600
+    second = pair.ask("fetch")
+    pair.wait()
+    assert second[0].code == "too_much_at_once"
+    assert second[0].kind == "unavailable"
+
+
 # Streams that take their time to open.
 
 
