@@ -164,7 +164,9 @@ class Broadcast:
 
     def _fresh(self, signed: SignedMessage) -> None:
         """Last of all, so that what is not genuine leaves no trace."""
-        seen = self._replays.take((signed.sender, signed.kind), signed.sequence)
+        # One window for all kinds that are not known: a sender can make up as many as it likes.
+        kind = signed.kind if signed.kind in self._kinds else ""
+        seen = self._replays.take((signed.sender, kind), signed.sequence)
         if seen is Seen.AGAIN:
             raise PeerFault(f"A {signed.kind} was sent again", code="replayed")
         if seen is Seen.BEHIND:

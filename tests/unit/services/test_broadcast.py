@@ -180,6 +180,17 @@ def test_a_kind_of_the_future_is_passed_on_and_not_heard() -> None:
     assert node.heard == []
 
 
+def test_made_up_kinds_take_no_room_from_others() -> None:
+    node = Node(BOB)
+    node.topics.arrive("swarm/identity", nickname())
+    for number in range(20):
+        payload = encode_fields(((1, int(NOW)), (2, number), (3, b"swarm/models")))
+        name = b"novelty_%d" % number
+        data = seal(ADA.public_key, ADA.sign, b"swarmnode/" + name + b"/1", b"/swarmnode/" + name, payload)
+        assert node.topics.arrive("swarm/models", data) == "accept"
+    assert len(node.broadcast._replays) == 2
+
+
 def test_fields_of_the_future_are_passed_over() -> None:
     node, row = Node(BOB), KINDS["nickname"]
     body = row.new(peer=ADA_ID, nickname="x").SerializeToString() + b"\xfa\x07\x02hi"
