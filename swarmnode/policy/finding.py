@@ -37,6 +37,11 @@ def urgency(how: str) -> int:
     return {"bootstrap": 0, "invite": 0, "mdns": 1, "cache": 2}.get(how, 3)
 
 
+def weight(how: str) -> float:
+    """How much a connection counts where some must go; see `interfaces.host.Host.weigh`."""
+    return {"bootstrap": 100.0, "invite": 100.0, "mdns": 50.0}.get(how, 10.0)
+
+
 def wait_after(how: str, failures: int, chance: float) -> float:
     """Seconds to wait after so many failures in a row (at least 1). chance: 0 to 1, spreads the attempts of
     many nodes over the time."""

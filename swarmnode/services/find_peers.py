@@ -17,6 +17,7 @@ from swarmnode.policy.finding import (
     may_use,
     urgency,
     wait_after,
+    weight,
 )
 from swarmnode.services.keep_peer_book import PeerBook
 from swarmnode.values.errors import PeerFault, Refused, SwarmnodeError
@@ -179,6 +180,7 @@ class FindPeers:
 
     def _met(self, peer: str, attempt: _Try) -> None:
         attempt.dialling = None
+        self._host.weigh(peer, "found", weight(attempt.how))
         self._log.debug("a peer that was found is connected", peer=peer, how=attempt.how)
         if attempt.peer is None:
             self._book.heard(peer, attempt.addresses, attempt.how)
@@ -240,6 +242,7 @@ class _Try:
         fresh = [address for address in addresses if address not in self.addresses]
         if urgency(how) < urgency(self.how):
             self.how, self.next_at, self.failures = how, now, 0
-        if fresh and self.how == how:
+        if fresh:
             self.addresses = (*fresh, *self.addresses)[:MAX_ADDRESSES]
-            self.next_at = min(self.next_at, now + wait_after(how, 1, 0.0) if self.failures else now)
+            soon = now + (wait_after(how, 1, 0.0) if self.failures else 0.0)
+            self.next_at = min(self.next_at, soon)

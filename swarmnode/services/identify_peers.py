@@ -134,6 +134,7 @@ class IdentifyPeers:
 
     def _answer(self, stream: Stream) -> StreamReceiver:
         stream.write(encode_identification(self._identification(stream.link.remote)))
+        stream.end()
         return Told(stream, self._clock)
 
     def _ask(self, peer: str) -> None:
@@ -212,15 +213,16 @@ class _Pushing:
     """The sending end of a push. A peer that does not take it does without."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self._clock, self._over = clock, False
         self._told: Told | None = None
 
     def begin(self, opening: Any, data: bytes) -> None:
         opening.addCallback(self._opened, data).addErrback(lambda failure: failure.trap(SwarmnodeError))
 
     def _opened(self, stream: Stream, data: bytes) -> None:
-        self._told = Told(stream, self._clock)
         stream.write(data)
+        stream.end()
+        self._told = None if self._over else Told(stream, self._clock)
 
     def received(self, data: bytes) -> None:
         """Nothing is to be said to a push."""
@@ -232,5 +234,6 @@ class _Pushing:
         """A push is short."""
 
     def lost(self, error: SwarmnodeError | None) -> None:
+        self._over = True
         if self._told is not None:
             self._told.lost(error)

@@ -14,8 +14,6 @@ from swarmnode.values.errors import LocalFault, PeerFault, SwarmnodeError, Unava
 
 #: A message may take so long, with the opening of its stream.
 MESSAGE_SECONDS = 10.0
-#: Between what we say last on a stream and its end.
-END_SECONDS = 0.2
 
 
 class Reader(Protocol):
@@ -130,18 +128,11 @@ def ask(
 
 
 class Told:
-    """A `StreamReceiver` for a stream on which we have said everything: what comes is not looked at, and a
-    peer that keeps its end open has the stream reset.
-
-    Our end is closed after `END_SECONDS`, and not at once: js-libp2p (3.3) gives up a stream when the
-    agreement on the protocol, the data and the end arrive together.
-    """
+    """A `StreamReceiver` for a stream that we have ended: what comes is not looked at, and a peer that keeps
+    its own end open has the stream reset."""
 
     def __init__(self, stream: Stream, clock: Clock) -> None:
-        self._timers = (
-            clock.callLater(END_SECONDS, stream.end),
-            clock.callLater(MESSAGE_SECONDS, stream.reset),
-        )
+        self._timer = clock.callLater(MESSAGE_SECONDS, stream.reset)
 
     def received(self, data: bytes) -> None:
         """Not looked at."""
@@ -150,9 +141,8 @@ class Told:
         """As it should be."""
 
     def lost(self, error: SwarmnodeError | None) -> None:
-        for timer in self._timers:
-            if timer.active():
-                timer.cancel()
+        if self._timer.active():
+            self._timer.cancel()
 
     def drained(self) -> None:
         """Nothing waits."""

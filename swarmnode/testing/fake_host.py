@@ -84,6 +84,7 @@ class FakeHost:
         self.dials: list[tuple[str | None, tuple[Multiaddr, ...]]] = []
         self.addresses_of: Callable[[str], Sequence[Multiaddr]] = lambda peer: ()
         self.streams: list[FakeStream] = []
+        self.weights: dict[tuple[str, str], float] = {}
         self._accepts: dict[str, Accept] = {}
         self.linked: dict[str, LinkInfo] = {}
         self._watchers: list[HostWatcher] = []
@@ -110,7 +111,7 @@ class FakeHost:
         return 2 * DELAY if peer in self.linked else None
 
     def weigh(self, peer: str, tag: str, weight: float) -> None:
-        """No connection ever has to go."""
+        self.weights[peer, tag] = weight
 
     def watch(self, watcher: HostWatcher) -> None:
         self._watchers.append(watcher)

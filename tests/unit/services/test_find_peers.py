@@ -73,6 +73,7 @@ def test_bootstrap_addresses_are_dialled_with_and_without_an_id() -> None:
     assert set(bench.us.peers()) == {named.peer_id, unnamed.peer_id}
     facts = bench.book.facts(unnamed.peer_id)
     assert facts is not None and facts.how == "bootstrap"
+    assert bench.us.weights[named.peer_id, "found"] == 100
     assert bench.log.told("debug") == ["a peer that was found is connected"] * 2
 
 
@@ -178,6 +179,18 @@ def test_a_new_address_of_a_peer_is_tried_soon() -> None:
     bench.find.found(other.peer_id, [NOWHERE], "mdns")
     bench.run(20)
     assert bench.us.peers() == ()
+    bench.find.found(other.peer_id, other.listening, "mdns")
+    bench.run(6)
+    assert bench.us.peers() == (other.peer_id,)
+
+
+def test_a_bootstrap_peer_s_new_address_is_tried_before_its_turn() -> None:
+    bench = Bench()
+    other = bench.peer(0)
+    bench = Bench(bootstrap=(f"{NOWHERE}/p2p/{other.peer_id}",))
+    other = bench.peer(0)
+    bench.find.start()
+    bench.run(1000)
     bench.find.found(other.peer_id, other.listening, "mdns")
     bench.run(6)
     assert bench.us.peers() == (other.peer_id,)
