@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from nacl.signing import SigningKey
 
 from swarmnode.protocols.kademlia import vocabulary as v
 from swarmnode.protocols.kademlia.machine import Kademlia
+from swarmnode.protocols.kademlia.messages import Kind, decode
 from swarmnode.values.errors import SwarmnodeError, Unavailable
 from swarmnode.values.multiaddr import Multiaddr
 from swarmnode.values.peer_id import peer_id
@@ -30,7 +32,8 @@ Misbehave = Callable[["DhtNode", v.Asked], "bytes | None"]
 
 
 class DhtNode:
-    """One node. book: what it knows of addresses. sent: requests it made. penalised: whom, and why."""
+    """One node. book: what it knows of addresses. sent, sent_of: requests it made, in all and
+    of each kind. penalised: whom, and why."""
 
     def __init__(self, swarm: DhtSwarm, number: int) -> None:
         key = SigningKey(swarm.rng.randbytes(32))
@@ -42,6 +45,7 @@ class DhtNode:
         self.alive, self.silent = True, False
         self.misbehave: Misbehave | None = None
         self.sent = 0
+        self.sent_of: Counter[Kind] = Counter()
         self.bytes_in = 0
         self.skew = 0.0
         self.penalised: list[tuple[str, SwarmnodeError]] = []
@@ -113,6 +117,7 @@ class DhtNode:
 
     def _rpc(self, effect: v.Rpc) -> None:
         self.sent += 1
+        self.sent_of[decode(effect.data).kind] += 1
         other = self.swarm.nodes.get(effect.peer)
         known = (*effect.addresses, *self.book.get(effect.peer, ()))
         if other is not None and other.silent:
