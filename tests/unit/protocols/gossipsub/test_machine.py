@@ -268,6 +268,8 @@ def test_what_fits_into_no_rpc_is_not_sent() -> None:
     bench = Bench()
     bench.subscribe()
     bench.join(PEERS[0])
+    bench.beat()
+    assert len(receivers(bench.post(v.Publish(T, bytes(MAX_RPC_BYTES - 4096))))) == 1
     assert bench.post(v.Publish(T, bytes(MAX_RPC_BYTES))) == []
 
 
