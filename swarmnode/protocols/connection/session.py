@@ -127,13 +127,12 @@ class Session:
 
     def tick(self, now: float, out: list[Any]) -> None:
         """The deadline has passed."""
-        if self._more:
-            self._write(out)
         if self._leaving is not None and now >= self._leaving and not self.is_over:
             self.end(None, out)
         if not self.is_over:
             self._streams.expire(now, out)
             self.look(now, out)
+            self._write(out)
 
     def look(self, now: float, out: list[Any]) -> None:
         """Watch over the peer."""
@@ -219,7 +218,7 @@ class Session:
         self._streams.send(event.stream, event.data, now, out)
 
     def _end_write(self, event: EndWrite, now: float, out: list[Any]) -> None:
-        self._streams.end(event.stream)
+        self._streams.end(event.stream, now)
 
     def _reset(self, event: ResetStream, now: float, out: list[Any]) -> None:
         self._streams.reset(event.stream, now, out)

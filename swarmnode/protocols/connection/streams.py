@@ -22,13 +22,17 @@ from swarmnode.values.errors import LocalFault, PeerFault, Refused, SwarmnodeErr
 
 #: How long a stream's protocol may stay open, seconds: the peer's streams, and ours.
 INBOUND_NEGOTIATION_SECONDS, OUTBOUND_NEGOTIATION_SECONDS = 10.0, 30.0
+#: What the answer to the peer's offer and the end of the stream are at least apart, seconds: js-libp2p (3.3)
+#: does not notice an end that comes together with the answer, and waits for it for ever.
+LINGER_SECONDS = 0.05
 
 
 class _Stream:
     """handle: the owner's name. number: yamux'. talk: the negotiation, until it is over. is_open: the owner
-    knows the protocol. held: what is sent when the protocol is agreed on; None once that may go at once."""
+    knows the protocol, since agreed_at. held: what is sent when the protocol is agreed on; None once that may
+    go at once. ends: the owner sends no more."""
 
-    __slots__ = ("ends", "handle", "held", "held_size", "inbound", "is_open", "number", "talk")
+    __slots__ = ("agreed_at", "ends", "handle", "held", "held_size", "inbound", "is_open", "number", "talk")
 
     def __init__(self, handle: int, number: int, talk: Offer | Answer, inbound: bool) -> None:
         self.handle, self.number, self.inbound = handle, number, inbound
@@ -37,13 +41,14 @@ class _Stream:
         self.held: list[Bytes] | None = None
         self.held_size = 0
         self.ends = False
+        self.agreed_at = 0.0
 
 
 class Streams:
     """Over one yamux session. serves: the protocols that the peer may ask for. Effects are appended to the
     list that is given; all errors of a single stream end in its `StreamLost`."""
 
-    __slots__ = ("_by_handle", "_by_number", "_deadlines", "_next", "_serves", "_yamux")
+    __slots__ = ("_by_handle", "_by_number", "_deadlines", "_lingering", "_next", "_serves", "_yamux")
 
     def __init__(self, yamux: Yamux, serves: Callable[[], Collection[str]]) -> None:
         self._yamux, self._serves = yamux, serves
@@ -53,6 +58,7 @@ class Streams:
         # When negotiations have to be over, by handle (ours, the peer's); all of a kind may take as long, so
         # they are in the order of time.
         self._deadlines: tuple[dict[int, float], dict[int, float]] = ({}, {})
+        self._lingering: dict[int, float] = {}  # when streams are ended that have to wait for that
 
     def __len__(self) -> int:
         return len(self._by_handle)
@@ -60,7 +66,8 @@ class Streams:
     @property
     def deadline(self) -> float | None:
         """When `expire` wants to be called."""
-        firsts = [next(iter(deadlines.values())) for deadlines in self._deadlines if deadlines]
+        all_of_them = (*self._deadlines, self._lingering)
+        firsts = [next(iter(deadlines.values())) for deadlines in all_of_them if deadlines]
         return min(firsts) if firsts else None
 
     def waiting(self, handle: int) -> int:
@@ -100,14 +107,18 @@ class Streams:
         except SwarmnodeError as error:
             self._give_up(stream, error, now, out)
 
-    def end(self, handle: int) -> None:
+    def end(self, handle: int, now: float) -> None:
         """No more will be sent."""
         stream = self._by_handle.get(handle)
-        if stream is not None:
-            stream.ends = True
-            # js-libp2p resets a stream that ends before its protocol is agreed on.
-            if stream.talk is None:
-                self._yamux.finish(stream.number)
+        if stream is None or stream.ends:
+            return
+        stream.ends = True
+        if stream.talk is not None:
+            return  # js-libp2p resets a stream that ends before its protocol is agreed on
+        if stream.inbound and now < stream.agreed_at + LINGER_SECONDS:
+            self._lingering[handle] = now + LINGER_SECONDS
+        else:
+            self._yamux.finish(stream.number)
 
     def reset(self, handle: int, now: float, out: list[Any]) -> None:
         """Give it up."""
@@ -162,7 +173,10 @@ class Streams:
             out.append(Drained(stream.handle))
 
     def expire(self, now: float, out: list[Any]) -> None:
-        """Give up negotiations that take too long."""
+        """End what has lingered, and give up negotiations that take too long."""
+        while self._lingering and (due := next(iter(self._lingering.items())))[1] <= now:
+            del self._lingering[due[0]]
+            self._yamux.finish(self._by_handle[due[0]].number)
         for deadlines in self._deadlines:
             while deadlines and (first := next(iter(deadlines.items())))[1] <= now:
                 error = Unavailable(
@@ -196,6 +210,7 @@ class Streams:
             self._yamux.consumed(stream.number, len(data), now)
             return
         self._yamux.consumed(stream.number, max(0, len(data) - len(talk.rest)), now)
+        stream.agreed_at = now
         self._agreed(stream, talk.agreed, talk.rest, out)
 
     def _agreed(self, stream: _Stream, protocol: str, rest: bytes, out: list[Any]) -> None:
@@ -234,6 +249,7 @@ class Streams:
         del self._by_handle[stream.handle]
         del self._by_number[stream.number]
         self._deadlines[stream.inbound].pop(stream.handle, None)
+        self._lingering.pop(stream.handle, None)
         # The owner never heard of an inbound stream whose protocol is not agreed on.
         if stream.is_open or not stream.inbound:
             out.append(StreamLost(stream.handle, error))

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from swarmnode.interfaces.host import HIGH_WATER
 from swarmnode.network.connection import CLOSING_SECONDS, PipedConnection, connect_protocol
 from swarmnode.protocols.connection.connection import ConnectionMachine
+from swarmnode.protocols.connection.streams import LINGER_SECONDS
 from swarmnode.testing.connection_pair import entropy, signer
 from swarmnode.values.errors import LocalFault, PeerFault, Refused, Unavailable
 from swarmnode.values.multiaddr import Multiaddr
@@ -219,6 +220,8 @@ def test_a_stream_asks_and_is_answered() -> None:
     stream.end()
     stream.write(b"ignored")
     net.run()
+    net.clock.advance(LINGER_SECONDS)
+    net.run()
     assert receiver.data == b"one two" and receiver.told == ["opened", "ended", "over"]
     assert net.owners[1].inbound[0].told == ["ended", "over"]
     assert stream.waiting == 0 and stream.is_over
@@ -293,6 +296,8 @@ def test_many_streams_share_the_connection() -> None:
     for index, (stream, _) in enumerate(pairs):
         stream.write(bytes([index % 256]) * 5000)
         stream.end()
+    net.run()
+    net.clock.advance(LINGER_SECONDS)
     net.run()
     assert all(
         receiver.data == bytes([index % 256]) * 5000 and receiver.told == ["opened", "ended", "over"]
