@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred, succeed
 
 from swarmnode.driving.driver import Clock, Driver
 from swarmnode.interfaces.host import Accept as AcceptStream
@@ -103,7 +103,8 @@ class NetworkHost:
 
     def start(self) -> Deferred[None]:
         """Listen. Fails with a `SwarmnodeError`, and then listens nowhere."""
-        return self._listeners.start(self._arrivals.arrived).addCallback(lambda _: None)
+        beginning = maybeDeferred(self._listeners.start, self._arrivals.arrived)
+        return beginning.addCallback(lambda _: None)
 
     def stop(self) -> Deferred[None]:
         """Listen no more, end all connections, in order if they do so soon, and answer whoever waits."""

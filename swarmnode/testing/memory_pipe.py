@@ -12,6 +12,8 @@ from swarmnode.driving.driver import Clock, DelayedCall
 #: at 200 ms on most systems.
 FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 3.2
+#: A system gives a connection up on which nothing gets through; both ends have noticed long before.
+GIVE_UP_SECONDS = 20.0
 
 #: What the way does to so many bytes: the seconds that they take, or None when they are lost.
 Condition = Callable[[int], float | None]
@@ -31,6 +33,7 @@ class Pipe:
         "_retry",
         "_retry_after",
         "_timer",
+        "_waited",
     )
 
     def __init__(self, clock: Clock, condition: Condition, deliver: Callable[[Any], None]) -> None:
@@ -38,7 +41,7 @@ class Pipe:
         self._flying: deque[tuple[float, Any]] = deque()
         self._blocked: deque[tuple[Any, int]] = deque()
         self._last = 0.0
-        self._retry_after = FIRST_RETRY_SECONDS
+        self._retry_after, self._waited = FIRST_RETRY_SECONDS, 0.0
         self._timer: DelayedCall | None = None
         self._retry: DelayedCall | None = None
         self._open = True
@@ -88,9 +91,13 @@ class Pipe:
     def _again(self) -> None:
         self._retry = None
         if not self._launch(*self._blocked[0]):
+            self._waited += self._retry_after
+            if self._waited >= GIVE_UP_SECONDS:
+                self.stop()
+                return
             self._retry_after = min(self._retry_after * 2, LONGEST_RETRY_SECONDS)
         else:
-            self._retry_after = FIRST_RETRY_SECONDS
+            self._retry_after, self._waited = FIRST_RETRY_SECONDS, 0.0
             self._blocked.popleft()
             while self._blocked and self._launch(*self._blocked[0]):
                 self._blocked.popleft()
