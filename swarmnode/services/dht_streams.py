@@ -27,6 +27,8 @@ IDLE_SECONDS = 60.0
 #: Requests on one stream that wait for their answers, and bytes of answers that a peer may leave unread.
 MAX_PIPELINED = 16
 MAX_UNREAD_BYTES = 4 * MAX_MESSAGE_BYTES
+#: How a stream ends that the peer has reset.
+RESET = "stream_reset"
 
 Post = Callable[[Any], None]
 
@@ -92,7 +94,8 @@ class OutboundRequest:
         self._stop_lingering()
         if self._done:
             return
-        if error is None and not self._rpc.answered:
+        if not self._rpc.answered and (error is None or error.code == RESET):
+            # js-libp2p takes the request down and then resets the stream, because no other one follows.
             self._succeed(b"")
         else:
             self._fail(error or Unavailable("The stream ended without an answer", code="no_answer"))
