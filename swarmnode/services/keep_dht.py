@@ -113,10 +113,13 @@ class Dht:
         """A connected peer has told the protocols that it serves."""
         if not self._running:
             return
+        known = self._machine.table.get(peer)
         if self.protocol in protocols:
+            if known is not None and known.connected:
+                return  # Said again: no sign of life that counts.
             links = self._host.links(peer)
             self._driver.post(v.PeerServes(peer, links[0].remote if links else None))
-        elif peer in self._machine.table:
+        elif known is not None:
             self._driver.post(v.PeerDropped(peer))
 
     def facts(self) -> DhtFacts:

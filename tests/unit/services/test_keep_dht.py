@@ -325,6 +325,19 @@ def test_a_peer_that_broke_the_rules_leaves_the_table(world: World, line: list[D
     assert other not in line[0]._machine.table and third not in line[0]._machine.table
 
 
+def test_being_identified_again_is_no_sign_of_life(world: World, line: list[Dht]) -> None:
+    peer = host_of(line[1]).peer_id
+    entry = line[0]._machine.table.get(peer)
+    assert entry is not None
+    seen, entry.failures = entry.seen, 1
+    world.run(0.1)
+    line[0].identified(peer, (PROTOCOL,))
+    assert (entry.seen, entry.failures) == (seen, 1)
+    line[0].peer_disconnected(peer, None)
+    line[0].identified(peer, (PROTOCOL,))
+    assert entry.seen > seen and entry.failures == 0
+
+
 # Peers that speak as they like.
 
 
