@@ -135,9 +135,10 @@ class GossipMachine:
         self._greet(event.peer)
 
     def _peer_reopened(self, event: PeerReopened, now: float) -> None:
-        """The meshes stand as far as the peer knows; only what it may have missed is said again."""
+        """What the peer may have missed is said again: our topics, and whose meshes it is in."""
         if event.peer in self._neighbours:
             self._greet(event.peer)
+            self._mesh.say_again(event.peer)
 
     def _greet(self, peer: str) -> None:
         for topic in self._intake.topics:

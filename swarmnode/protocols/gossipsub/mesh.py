@@ -135,7 +135,15 @@ class Mesh:
         elif len(mesh) >= parameters.degree_high and not self._outbound(peer):
             self._refuse(topic, peer, now, exchange=True)
         else:
+            # Whoever grafts has subscribed, whether or not we have heard of it.
+            self._neighbours.joined(peer, topic)
             self._enter(topic, peer, now)
+
+    def say_again(self, peer: str) -> None:
+        """GRAFT where the peer is in our mesh already; it means nothing to a peer that knows."""
+        for topic, mesh in self._meshes.items():
+            if peer in mesh:
+                self._outbox.graft(peer, topic)
 
     def prune_received(self, prune: Prune, peer: str, now: float) -> None:
         """PRUNE: the peer has us in its mesh no longer. A slack is waited beyond the back-off, so that we are

@@ -148,6 +148,14 @@ def test_a_new_peer_is_told_our_topics() -> None:
     assert rpcs(bench.post(v.PeerReopened(PEERS[0].peer))) == [rpc]
 
 
+def test_a_peer_that_may_have_missed_something_is_grafted_again() -> None:
+    bench = Bench()
+    bench.join(*PEERS[:2])
+    bench.subscribe()
+    (rpc,) = rpcs(bench.post(v.PeerReopened(PEERS[1].peer)))
+    assert (rpc.subscriptions, rpc.graft) == (((T, True),), (T,))
+
+
 def test_peers_are_told_of_a_new_topic_and_grafted_at_once() -> None:
     bench = Bench()
     bench.join(*PEERS[:4])
@@ -426,6 +434,14 @@ def test_a_graft_is_taken() -> None:
     effects = bench.rpc(PEERS[0], control_rpc(graft=[T, "unknown"]))
     assert bench.mesh() == (PEERS[0].peer,)
     assert rpcs(effects) == [], "and one for an unknown topic is not answered"
+
+
+def test_who_grafts_has_subscribed() -> None:
+    bench = Bench()
+    bench.subscribe()
+    bench.post(v.PeerAdded(PEERS[0].peer, "", False))
+    bench.rpc(PEERS[0], control_rpc(graft=[T]))
+    assert receivers(bench.post(v.Publish(T, b"hello"))) == [PEERS[0].peer]
 
 
 def test_a_full_mesh_takes_only_peers_that_we_dialled() -> None:
