@@ -31,6 +31,7 @@ from swarmnode.models.gguf import GgufFile
 from swarmnode.network.descriptors import connections_within, raise_limit
 from swarmnode.network.listening import ReservedPort
 from swarmnode.network.signals import heed_no_more, heed_once
+from swarmnode.node_network import make_network
 from swarmnode.observability.logs import diag, flush_logs, hide, set_up_logs
 from swarmnode.observability.machine import MachineFacts, machine_facts
 from swarmnode.observability.metrics import Metrics
@@ -137,6 +138,7 @@ def build(
     plugins = discover()
     for problem in plugins.problems:
         log.warning("plug-in skipped", origin=problem.origin, reason=problem.error)
+    network = make_network(identity, settings.network, plugins, database, reactor)
     backends = _backends(plugins, settings.workers.backend)
     catalog = _catalog(settings, plugins)
     pool = WorkerPool(
@@ -176,6 +178,7 @@ def build(
         tally=tally,
         hardware=lambda: _hardware(machine_facts()),
         api_address=address,
+        host=network.host,
         now=time.monotonic,
         shut_down=lambda reason: stop(0, f"asked to stop: {reason}"),
     )
@@ -201,6 +204,7 @@ def build(
             # From here on health and the page answer; the APIs do when all parts run.
             Part("http_port", lambda: port.serve(reactor, site), ended=lambda: port.ended),
             Part("database", database.open, database.close),
+            Part("network", network.start, network.stop, ended=lambda: network.host.ended),
             Part("model_catalog", catalog.rescan),
             Part("worker_pool", lambda: None, pool.stop),
             Part("inference_router", lambda: None, core.close),

@@ -14,16 +14,13 @@ from typing import Any
 from swarmnode.config.keys import KEYS
 
 _FEATURES: dict[str, str] = {
-    "the peer-to-peer network": """
-        node.anchor_mode network.listen_address network.bootstrap_peers
-        network.disable_default_bootstrap network.gossip_network_id network.enable_mdns
-        network.peer_exchange network.max_peers network.max_connections_per_peer network.enable_quic
-        network.enable_upnp network.enable_autonat network.enable_dcutr network.enable_relay
-        network.enable_relay_client network.auto_relay network.relay_max_circuits
-        network.relay_max_circuit_duration_secs network.relay_forwarding
-        network.relay_forwarding_auto network.enable_encryption""",
+    "reaching nodes behind routers": """
+        node.anchor_mode network.enable_quic network.enable_upnp network.enable_autonat
+        network.enable_dcutr network.enable_relay network.enable_relay_client network.auto_relay
+        network.relay_max_circuits network.relay_max_circuit_duration_secs
+        network.relay_forwarding network.relay_forwarding_auto""",
     "inference split over the network": """
-        network.trusted_peers network.tensor_compression network.tensor_compress_level
+        network.tensor_compression network.tensor_compress_level
         network.tensor_compress_threshold inference.min_text_trust
         inference.local_embedding_privacy inference.encrypted_pipeline
         inference.encrypted_pipeline_auto inference.replay_buffer_mb inference.parallax_routing
@@ -59,7 +56,7 @@ _FEATURES: dict[str, str] = {
     "the page opened from other machines": "api.dashboard_trust_overlay api.dashboard_trust_lan",
     "device pools": """
         pool.max_pool_size pool.invitation_ttl_hours pool.rate_limit_per_hour
-        pool.gossip_interval_secs pool.private_mode pool.private_mode_allow_lan pool.offline_mode
+        pool.gossip_interval_secs pool.private_mode pool.private_mode_allow_lan
         pool.state_diff_gossip pool.share_model_catalog pool.share_model_catalog_min_members
         pool.allow_cross_pool_inference""",
     "credits": """
@@ -88,14 +85,12 @@ def _raised(value: Any, default: Any) -> bool:
 
 #: The protections among them, and when a value is stricter than the default.
 _PROTECTIONS: dict[str, Stricter] = {
-    "network.gossip_network_id": _differs,
     "inference.encrypted_pipeline": _differs,
     "inference.local_embedding_privacy": _differs,
     "inference.min_text_trust": _raised,
     "inference.cross_node_prefix_trust_min": _raised,
     "pool.private_mode": _differs,
     "pool.private_mode_allow_lan": _differs,
-    "pool.offline_mode": _differs,
 }
 
 

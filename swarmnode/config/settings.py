@@ -5,13 +5,18 @@ This is also the gate: what cannot be kept does not become settings.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TypeVar
 
 from swarmnode.config.config import Config
 from swarmnode.config.later import LATER
 from swarmnode.config.problems import show
 from swarmnode.values.errors import Refused
+from swarmnode.values.multiaddr import Multiaddr
+from swarmnode.values.network import NetworkSettings
+from swarmnode.values.peer_id import parse_peer_id
 from swarmnode.values.settings import (
     ApiSettings,
     LogSettings,
@@ -23,6 +28,12 @@ from swarmnode.values.settings import (
 DEFAULT_CONTEXT = 8192
 #: Tokens of a block of keys and values (`inference.cache`): attention sums in these, so they are fixed.
 BLOCK_TOKENS = 64
+#: The peer-to-peer port is the APIs' port and so much.
+P2P_PORT_OFFSET = 10
+#: Peers connected at once, by contribution.
+MAX_PEERS = {"minimal": 150, "moderate": 300, "maximum": 500}
+
+T = TypeVar("T")
 
 
 def node_settings(config: Config) -> NodeSettings:
@@ -44,6 +55,7 @@ def node_settings(config: Config) -> NodeSettings:
         serving=_serving(config),
         workers=_workers(config),
         logs=_logs(config),
+        network=_network(config),
         notes=(*config.notes, *_exposure(config), *_without_effect(config)),
     )
 
@@ -147,6 +159,43 @@ def _logs(config: Config) -> LogSettings:
     )
 
 
+def _network(config: Config) -> NetworkSettings:
+    value = config.value
+    if not value("network.enable_encryption"):
+        raise Refused(
+            f"network.enable_encryption = false ({config.origin('network.enable_encryption')}): "
+            "connections between nodes are always encrypted",
+            code="encryption_required",
+            hint="Remove the key.",
+        )
+    return NetworkSettings(
+        listen_address=_numeric(value("network.listen_address")),
+        port=value("node.listen_port") + P2P_PORT_OFFSET,
+        bootstrap=_each(config, "network.bootstrap_peers", Multiaddr.parse),
+        trusted_peers=_each(config, "network.trusted_peers", parse_peer_id),
+        network_id=value("network.gossip_network_id") or "",
+        enable_mdns=value("network.enable_mdns"),
+        peer_exchange=value("network.peer_exchange"),
+        max_peers=value("network.max_peers") or MAX_PEERS[value("node.contribution")],
+        max_connections_per_peer=value("network.max_connections_per_peer"),
+        offline=value("pool.offline_mode"),
+    )
+
+
+def _numeric(address: str) -> str:
+    return "127.0.0.1" if address == "localhost" else address
+
+
+def _each(config: Config, key: str, read: Callable[[str], T]) -> tuple[T, ...]:
+    """What the texts of a list stand for; raises `Refused` naming the key too."""
+    try:
+        return tuple(read(text) for text in config.value(key))
+    except Refused as error:
+        raise Refused(
+            f"{key} ({config.origin(key)}): {error.message}", code=error.code, hint=error.hint
+        ) from error
+
+
 def _exposure(config: Config) -> tuple[str, ...]:
     address = config.value("api.listen_address")
     if is_loopback(address):
@@ -164,6 +213,11 @@ def _without_effect(config: Config) -> tuple[str, ...]:
         for name in ("batch_timeout_ms", "batch_collection_ms")
         if config.value(f"inference.{name}") and config.is_set(f"inference.{name}")
     ]
+    if not config.value("network.disable_default_bootstrap"):
+        notes.append(
+            "network.disable_default_bootstrap = false: no effect: there are no built-in meeting points; "
+            "name some in network.bootstrap_peers"
+        )
     if (tokens := config.value("inference.prefix_cache_block_tokens")) != BLOCK_TOKENS:
         notes.append(
             f"inference.prefix_cache_block_tokens = {tokens}: no effect: blocks have {BLOCK_TOKENS} tokens"

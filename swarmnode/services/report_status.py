@@ -8,6 +8,7 @@ from typing import Any
 
 from zope.interface import implementer
 
+from swarmnode.interfaces.host import Host
 from swarmnode.interfaces.node import INodeStatus
 from swarmnode.services.request_record import RequestSummary
 from swarmnode.values.errors import Refused
@@ -70,6 +71,7 @@ class NodeStatus:
         tally: RequestTally,
         hardware: Callable[[], dict[str, Any]],
         api_address: str,
+        host: Host,
         now: Callable[[], float],
         shut_down: Callable[[str], None],
     ) -> None:
@@ -81,6 +83,7 @@ class NodeStatus:
         self._tally = tally
         self._hardware = hardware
         self._api_address = api_address
+        self._host = host
         self._now = now
         self._shut_down = shut_down
         self._begun = now()
@@ -94,8 +97,7 @@ class NodeStatus:
         return {
             "node_id": self.peer_id,
             "peer_id": self.peer_id,
-            # Addresses other nodes can dial; none before the peer-to-peer network is built.
-            "addresses": [],
+            "addresses": [str(one.with_peer(self.peer_id)) for one in self._host.addresses()],
             "api_address": self._api_address,
             "version": self.version,
             "uptime_seconds": self._uptime(),
@@ -103,7 +105,7 @@ class NodeStatus:
             "subsystems": parts,
             "active_requests": self._core.active,
             "queued_requests": self._core.waiting,
-            "peers": 0,
+            "peers": len(self._host.peers()),
             "default_model": self._default_model(),
             "models": [card.label for card in cards],
             "unusable_models": {card.label: card.problem for card in cards if card.problem},
@@ -115,7 +117,7 @@ class NodeStatus:
             "node_id": self.peer_id,
             "version": self.version,
             "uptime_seconds": self._uptime(),
-            "peers": 0,
+            "peers": len(self._host.peers()),
             "requests_served": self._tally.finished,
             "requests_failed": self._tally.failed,
             "tokens_generated": self._tally.tokens,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,16 +15,33 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from swarmnode.config.settings import P2P_PORT_OFFSET
+
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
 
+#: Below the ports that systems give to outgoing connections.
+PORTS = range(10_000, 32_000)
+
+
 def free_port() -> int:
-    """A TCP port on loopback that was free a moment ago."""
+    """A TCP port on loopback that was free a moment ago, as was the one of the peer-to-peer network that
+    belongs to it."""
+    while True:
+        port = random.choice(PORTS)
+        if all(_is_free(one) for one in (port, port + P2P_PORT_OFFSET)):
+            return port
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class NodeProcess:
@@ -48,6 +66,9 @@ class NodeProcess:
         self._environment = {
             **os.environ,
             "SWARMNODE_UI_OPEN_BROWSER_ON_START": "false",
+            # Nothing of a test is seen by others, nor the other way round.
+            "SWARMNODE_NETWORK_LISTEN_ADDRESS": "127.0.0.1",
+            "SWARMNODE_NETWORK_ENABLE_MDNS": "false",
             **(environment or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None

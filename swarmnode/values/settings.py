@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from swarmnode.values.layers import KvType
+from swarmnode.values.network import NetworkSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +90,5 @@ class NodeSettings:
     serving: ServingSettings = field(default_factory=ServingSettings)
     workers: WorkerSettings = field(default_factory=WorkerSettings)
     logs: LogSettings = field(default_factory=LogSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     notes: tuple[str, ...] = ()

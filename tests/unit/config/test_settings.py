@@ -10,7 +10,11 @@ from swarmnode.config import LATER, Override, Surroundings, later_warnings, load
 from swarmnode.config.config import Config
 from swarmnode.config.settings import is_loopback
 from swarmnode.values.errors import Refused
+from swarmnode.values.multiaddr import Multiaddr
+from swarmnode.values.network import NetworkSettings
 from swarmnode.values.settings import ApiSettings, LogSettings, NodeSettings, ServingSettings, WorkerSettings
+
+PEER = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
 
 
 def configured(place: Path, verbosity: int = 0, **values: str) -> Config:
@@ -58,6 +62,14 @@ def test_each_setting_comes_from_its_key(tmp_path: Path) -> None:
             inference__max_batch_size="5",
             inference__prefill_chunk_tokens="32",
             auto_manage__idle_unload_secs="7",
+            network__listen_address="127.0.0.2",
+            network__bootstrap_peers="/ip4/10.0.0.1/tcp/8810",
+            network__trusted_peers=PEER,
+            network__gossip_network_id="ours",
+            network__enable_mdns="false",
+            network__peer_exchange="false",
+            network__max_connections_per_peer="2",
+            pool__offline_mode="true",
         )
     )
     assert settings == NodeSettings(
@@ -89,7 +101,47 @@ def test_each_setting_comes_from_its_key(tmp_path: Path) -> None:
             scripted_models=("echo", "liar"),
         ),
         logs=LogSettings(level="debug", format="json", file=tmp_path / "node.log", verbosity=2),
+        network=NetworkSettings(
+            listen_address="127.0.0.2",
+            port=9010,
+            bootstrap=(Multiaddr.parse("/ip4/10.0.0.1/tcp/8810"),),
+            trusted_peers=(PEER,),
+            network_id="ours",
+            enable_mdns=False,
+            peer_exchange=False,
+            max_peers=500,
+            max_connections_per_peer=2,
+            offline=True,
+        ),
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "code", "word"),
+    [
+        ("network__bootstrap_peers", "example.org:8810", "bad_address", "network.bootstrap_peers"),
+        ("network__trusted_peers", "me", "bad_peer_id", "network.trusted_peers"),
+        ("network__enable_encryption", "false", "encryption_required", "always encrypted"),
+    ],
+)
+def test_a_bad_setting_of_the_network_is_named(
+    tmp_path: Path, key: str, value: str, code: str, word: str
+) -> None:
+    with pytest.raises(Refused, match=word) as caught:
+        node_settings(configured(tmp_path, **{key: value}))
+    assert caught.value.code == code and caught.value.hint
+
+
+def test_that_there_are_no_meeting_points_is_noted(tmp_path: Path) -> None:
+    settings = node_settings(configured(tmp_path, network__disable_default_bootstrap="false"))
+    assert any("no built-in meeting points" in note for note in settings.notes)
+
+
+@pytest.mark.parametrize(("contribution", "peers"), [("minimal", 150), ("moderate", 300), ("maximum", 500)])
+def test_most_peers_by_contribution(tmp_path: Path, contribution: str, peers: int) -> None:
+    assert node_settings(configured(tmp_path, node__contribution=contribution)).network.max_peers == peers
+    fixed = configured(tmp_path, node__contribution=contribution, network__max_peers="7")
+    assert node_settings(fixed).network.max_peers == 7
 
 
 def test_a_model_that_was_named_must_be_there(tmp_path: Path) -> None:
@@ -169,33 +221,29 @@ def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
 def test_one_warning_a_later_key_that_is_set(tmp_path: Path) -> None:
     assert later_warnings(configured(tmp_path)) == ()
     config = configured(
-        tmp_path, network__max_peers="0", inference__gpu_layers="35", node__listen_port="9000"
+        tmp_path, network__enable_quic="true", inference__gpu_layers="35", node__listen_port="9000"
     )
     assert later_warnings(config) == (
-        "network.max_peers: not built yet (the peer-to-peer network), no effect",
+        "network.enable_quic: not built yet (reaching nodes behind routers), no effect",
         "inference.gpu_layers: not built yet (GPU inference), no effect",
     )
 
 
 STRICTER = {
-    "network.gossip_network_id": "home",
     "inference.encrypted_pipeline": "true",
     "inference.local_embedding_privacy": "true",
     "inference.min_text_trust": "0.6",
     "inference.cross_node_prefix_trust_min": "2.0",
     "pool.private_mode": "true",
     "pool.private_mode_allow_lan": "false",
-    "pool.offline_mode": "true",
 }
 LAXER = {
-    "network.gossip_network_id": "none",
     "inference.encrypted_pipeline": "false",
     "inference.local_embedding_privacy": "false",
     "inference.min_text_trust": "0.4",
     "inference.cross_node_prefix_trust_min": "0.1",
     "pool.private_mode": "false",
     "pool.private_mode_allow_lan": "true",
-    "pool.offline_mode": "false",
 }
 
 

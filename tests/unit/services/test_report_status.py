@@ -9,6 +9,9 @@ from swarmnode.services.request_record import RequestSummary
 from swarmnode.values.cards import ModelCard
 from swarmnode.values.errors import Refused
 from swarmnode.values.loading import LoadedModel
+from swarmnode.values.multiaddr import Multiaddr
+
+PEER = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
 
 
 def summary(outcome: str, total_ms: float = 10.0, tokens: int | None = 2) -> RequestSummary:
@@ -40,19 +43,28 @@ class Pool:
         )
 
 
+class Host:
+    def peers(self) -> tuple[str, ...]:
+        return ("12D3KooWy",)
+
+    def addresses(self) -> tuple[Multiaddr, ...]:
+        return (Multiaddr.parse("/ip4/10.0.0.1/tcp/8810"),)
+
+
 def node(
     core: Core, tally: RequestTally, parts: dict[str, bool] | None = None
 ) -> tuple[NodeStatus, list[Any]]:
     moments, stops = iter([10.0, 12.5, 13.0, 14.0]), []
     status = NodeStatus(
         version="1",
-        peer_id="12D3KooWx",
+        peer_id=PEER,
         readiness=lambda: parts or {"api_server": True},
         core=core,
         pool=Pool(),
         tally=tally,
         hardware=lambda: {"cores": 2},
         api_address="http://127.0.0.1:8800",
+        host=Host(),  # type: ignore[arg-type]
         now=lambda: next(moments),
         shut_down=stops.append,
     )
@@ -62,8 +74,9 @@ def node(
 def test_status_tells_the_facts_of_their_owners() -> None:
     status, _ = node(Core(ModelCard("a", "numpy"), ModelCard("b", "numpy", problem="broken")), RequestTally())
     told = status.status()
-    assert told["peer_id"] == "12D3KooWx"
-    assert told["addresses"] == []
+    assert told["peer_id"] == PEER
+    assert told["addresses"] == [f"/ip4/10.0.0.1/tcp/8810/p2p/{PEER}"]
+    assert told["peers"] == 1
     assert told["uptime_seconds"] == 2.5
     assert told["ready"] is True
     assert (told["active_requests"], told["queued_requests"]) == (1, 2)

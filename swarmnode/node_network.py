@@ -1,0 +1,82 @@
+"""The network of a real node: the transports and searches that are installed, the operating system's clock
+and chance, the database."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+
+from swarmnode.interfaces.host import Host
+from swarmnode.network.dns_lookup import SystemLookup
+from swarmnode.network.resolving import Resolver
+from swarmnode.network_stack import NetworkStack, NetworkStores, Searches, Surroundings, build_network
+from swarmnode.plugins import Discovery, load
+from swarmnode.services.exchange_peers import Found
+from swarmnode.storage.database import Database
+from swarmnode.storage.peer_records import load_known_peers, load_trust, save_known_peers, save_trust
+from swarmnode.values.errors import Refused
+from swarmnode.values.network import NetworkSettings
+
+#: Discovery methods that `network_stack` joins itself: they share parts with the rest.
+JOINED = frozenset(("bootstrap", "cache", "peer-exchange", "dht"))
+
+
+def make_network(
+    identity: Any, settings: NetworkSettings, plugins: Discovery, database: Database, reactor: Any
+) -> NetworkStack:
+    """Build it; a taken port is refused here. Raises `Refused` or `LocalFault`."""
+    world = Surroundings(
+        clock=reactor,
+        stamp=time.time,
+        # Peers must not foresee whom this node chooses.
+        rng=random.SystemRandom(),
+        entropy=os.urandom,
+        log=structlog.get_logger("network"),
+        stores=_stores(database),
+        resolve=Resolver(SystemLookup(reactor), reactor),
+        searches=_searches(settings, plugins, reactor),
+    )
+    return build_network(identity, _carriers(identity, settings, plugins, reactor), settings, world)
+
+
+def _carriers(identity: Any, settings: NetworkSettings, plugins: Discovery, reactor: Any) -> Sequence[Any]:
+    usable = [entry for entry in plugins.of_kind("transport") if entry.available]
+    if not usable:
+        raise Refused(
+            "There is no transport to reach other nodes with",
+            code="no_transport",
+            hint="`swarmnode plugins` lists them, and what those that cannot be used lack.",
+        )
+    return [load(entry)(identity, reactor, os.urandom, settings) for entry in usable]
+
+
+def _stores(database: Database) -> NetworkStores:
+    return NetworkStores(
+        load_trust=partial(database.run, load_trust),
+        save_trust=lambda changed, gone: database.run(lambda session: save_trust(session, changed, gone)),
+        load_known=partial(database.run, load_known_peers),
+        save_known=lambda peers: database.run(lambda session: save_known_peers(session, peers)),
+    )
+
+
+def _searches(settings: NetworkSettings, plugins: Discovery, reactor: Any) -> Searches:
+    log = structlog.get_logger("discovery")
+
+    def made(host: Host, found: Found) -> list[Any]:
+        searches = []
+        for entry in plugins.of_kind("discovery"):
+            if entry.name in JOINED or (entry.name == "mdns" and not settings.enable_mdns):
+                continue
+            if not entry.available:
+                log.warning("discovery method not available", method=entry.name, reason=entry.reason)
+                continue
+            searches.append(load(entry)(host, found, settings, reactor))
+        return searches
+
+    return made
