@@ -16,7 +16,8 @@ from swarmnode.values.network import LinkInfo
 
 #: Seconds between two attempts to open a stream to a peer that refuses.
 RETRY_SECONDS = 60.0
-#: Seconds until the next attempt after a stream that worked was lost, or when the peer opens one itself.
+#: Seconds until the next attempt after a stream that worked was lost, or when the peer opens one itself;
+#: twice as long each time that the next does not last.
 SOON_SECONDS = 1.0
 #: Seconds after which a stream counts as one that worked.
 STEADY_SECONDS = 10.0
@@ -36,6 +37,7 @@ class Speaking:
         self._opening: Any = None
         self._again: DelayedCall | None = None
         self._since = float("-inf")
+        self._pause = SOON_SECONDS
         self._over = False
 
     @property
@@ -93,8 +95,9 @@ class Speaking:
         if self._stream is None or receiver is not self._receiver:
             return
         self._stream = None
-        lived = self._clock.seconds() - self._since
-        self._retry(SOON_SECONDS if lived >= STEADY_SECONDS else RETRY_SECONDS)
+        steady = self._clock.seconds() - self._since >= STEADY_SECONDS
+        self._pause = SOON_SECONDS if steady else min(2 * self._pause, RETRY_SECONDS)
+        self._retry(self._pause)
 
     def _agreed(self, stream: Stream, receiver: _Outbound) -> None:
         self._opening = None
