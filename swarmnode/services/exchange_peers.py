@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.python.failure import Failure
 
-from swarmnode.driving.driver import Clock
+from swarmnode.driving.driver import Clock, DelayedCall
 from swarmnode.interfaces.host import Host, Stream, StreamReceiver
 from swarmnode.policy.addresses import is_loopback
 from swarmnode.policy.peer_exchange import Chance, tellable, worth_telling
@@ -27,6 +27,9 @@ from swarmnode.values.network import LinkInfo
 HOW = "exchange"
 #: Answers that one peer gets in so many seconds.
 MAX_ANSWERS, ANSWER_WINDOW = 3, 60.0
+#: Seconds from the connection to the question, and up to as many more by chance. Of two nodes that came to a
+#: third one at the same time, one at least is then known there when the other asks.
+ASK_SECONDS, ASK_SPREAD = 1.0, 1.0
 
 Found = Callable[[str, Sequence[Multiaddr], str], None]
 
@@ -48,6 +51,7 @@ class ExchangePeers:
         self._host, self._book, self._found, self._protocol = host, book, found, protocol
         self._clock, self._rng, self._penalise = clock, rng, penalise
         self._answered: dict[str, tuple[float, int]] = {}
+        self._asking: dict[str, DelayedCall] = {}
         self._running = False
 
     def start(self) -> None:
@@ -56,19 +60,24 @@ class ExchangePeers:
         self._host.serve(self._protocol, self._accept)
         self._host.watch(self)
         for peer in self._host.peers():
-            self._ask(peer)
+            self._ask_soon(peer)
 
     def stop(self) -> None:
         """Neither ask nor answer any more."""
         self._running = False
         self._host.unserve(self._protocol)
+        for call in self._asking.values():
+            call.cancel()
+        self._asking.clear()
 
     def peer_connected(self, peer: str, link: LinkInfo) -> None:
         if self._running:
-            self._ask(peer)
+            self._ask_soon(peer)
 
     def peer_disconnected(self, peer: str, error: SwarmnodeError | None) -> None:
         self._answered.pop(peer, None)
+        if (call := self._asking.pop(peer, None)) is not None:
+            call.cancel()
 
     def peer_quiet(self, peer: str, seconds: float) -> None:
         """Nothing to do."""
@@ -76,7 +85,13 @@ class ExchangePeers:
     def peer_alive(self, peer: str, rtt: float) -> None:
         """Nothing to do."""
 
+    def _ask_soon(self, peer: str) -> None:
+        if peer not in self._asking:
+            delay = ASK_SECONDS + ASK_SPREAD * self._rng.random()
+            self._asking[peer] = self._clock.callLater(delay, self._ask, peer)
+
     def _ask(self, peer: str) -> None:
+        del self._asking[peer]
         asked = ask(self._host, self._clock, peer, (self._protocol,), AnswerReader(), encode_question())
         # A peer that does not speak this protocol is none the worse for it.
         asked.addCallback(self._learn).addErrback(self._failed, peer)

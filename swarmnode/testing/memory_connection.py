@@ -16,6 +16,8 @@ from swarmnode.values.network import LinkInfo
 #: As connections over TCP do: a ping after so much silence; quiet after so much more; gone after so much.
 PING_SECONDS, QUIET_SECONDS, SILENT_SECONDS = 3.0, 1.5, 10.0
 REPEAT_SECONDS = 1.0
+#: The shortest wait for the next look.
+LEAST_SECONDS = 0.001
 
 
 class MemoryConnection:
@@ -193,7 +195,8 @@ class MemoryConnection:
 
     def _arm(self, seconds: float) -> None:
         if not self.over:
-            self._timer = self.clock.callLater(seconds, self._check)
+            # A wait that rounds to nothing would be over and begin again for ever.
+            self._timer = self.clock.callLater(max(LEAST_SECONDS, seconds), self._check)
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None

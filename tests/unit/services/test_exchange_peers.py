@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from swarmnode.protocols.identify.messages import Identification
 from swarmnode.protocols.identify.peer_exchange import MAX_PEERS, TradedPeer, encode_answer, encode_question
 from swarmnode.protocols.identify.peer_record import open_record, seal_record
-from swarmnode.services.exchange_peers import MAX_ANSWERS, ExchangePeers
+from swarmnode.services.exchange_peers import ASK_SECONDS, ASK_SPREAD, MAX_ANSWERS, ExchangePeers
 from swarmnode.services.keep_peer_book import PeerBook
 from swarmnode.testing.fake_host import FakeNetwork, fake_key, signer_of
 from swarmnode.values.errors import SwarmnodeError
@@ -64,7 +64,7 @@ class Bench:
 
     def join(self, one: Node, other: Node) -> None:
         one.host.connect(other.peer, other.host.listening)
-        self.run(0.2)
+        self.run(ASK_SECONDS + ASK_SPREAD + 0.2)
 
 
 class Taking:
@@ -183,6 +183,26 @@ def test_whoever_asks_too_often_gets_nothing() -> None:
         bench.run(0.1)
     # One was answered when they connected.
     assert [bool(taker.got) for taker in takers] == [True] * (MAX_ANSWERS - 1) + [False] * 4
+
+
+def test_of_two_that_come_together_one_learns_of_the_other() -> None:
+    bench = Bench()
+    for node in (bench.alice, bench.carol):
+        node.host.connect(bench.bob.peer, bench.bob.host.listening)
+        bench.bob.book.identified(node.peer, Identification(addresses=node.host.listening))
+    bench.run(ASK_SECONDS - 0.1)
+    assert bench.alice.host.streams == []
+    bench.run(ASK_SPREAD + 0.3)
+    assert bench.carol.found == [(bench.alice.peer, bench.alice.host.listening, "exchange")]
+    assert bench.alice.found == [(bench.carol.peer, bench.carol.host.listening, "exchange")]
+
+
+def test_a_peer_that_goes_before_it_is_asked_is_not() -> None:
+    bench = Bench()
+    bench.alice.host.connect(bench.bob.peer, bench.bob.host.listening)
+    bench.run(0.1)
+    bench.network.part(bench.alice.host, bench.bob.host)
+    assert bench.clock.getDelayedCalls() == []
 
 
 def test_nothing_is_asked_or_learnt_after_the_end() -> None:
