@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from swarmnode.driving.driver import Clock, Driver
 from swarmnode.interfaces.host import Host, Stream, StreamReceiver
+from swarmnode.policy.addresses import for_peer
 from swarmnode.protocols.kademlia import vocabulary as v
 from swarmnode.protocols.kademlia.distance import Rng
 from swarmnode.protocols.kademlia.machine import Kademlia
@@ -25,6 +26,8 @@ from swarmnode.values.network import LinkInfo
 #: Streams on which others ask at a time: all, and those of one peer.
 MAX_INBOUND = 256
 MAX_INBOUND_PER_PEER = 32
+#: Addresses that others tell of a peer and that are dialled: anybody's, if they lie.
+MAX_HEARSAY = 8
 #: What `Host.weigh` knows the peers of the table by, and how useful they are.
 WEIGHT_TAG = "dht"
 WEIGHT = 1.0
@@ -198,7 +201,8 @@ class Dht:
     def _ask(self, rpc: v.Rpc) -> None:
         request = OutboundRequest(rpc, self.protocol, self._clock, self._driver.post, self._request_over)
         self._outbound[rpc.rpc] = request
-        request.begin(self._host, tuple(dict.fromkeys((*rpc.addresses, *self._addresses_of(rpc.peer)))))
+        hearsay = for_peer(self._host.addresses(), rpc.addresses)[:MAX_HEARSAY]
+        request.begin(self._host, tuple(dict.fromkeys((*self._addresses_of(rpc.peer), *hearsay))))
 
     def _request_over(self, rpc: int) -> None:
         self._outbound.pop(rpc, None)

@@ -159,7 +159,7 @@ class Kademlia:
         self._publisher.ended(query.number, result, self._now)
         if query.number <= 0:
             return
-        if isinstance(result, v.PeerFound):
+        if isinstance(result, v.PeerFound) and result.confirmed:
             self._emit(v.AddressesLearnt(result.peer, result.addresses))
         self._emit(v.QueryDone(query.number, result))
 

@@ -338,6 +338,15 @@ def test_being_identified_again_is_no_sign_of_life(world: World, line: list[Dht]
     assert entry.seen > seen and entry.failures == 0
 
 
+def test_of_hearsay_a_few_addresses_are_dialled_and_never_our_own(world: World) -> None:
+    node, dialled = world.node(), []
+    stranger = "12D3KooWRBy97UB99e3J6hiPesre1MZeuNQvfan4gBziswrRJsNK"
+    host_of(node).connect = lambda peer, addresses: dialled.append(tuple(addresses)) or Deferred()  # type: ignore
+    told = (host_of(node).address, *(Multiaddr.parse(f"/ip4/10.0.1.{n}/tcp/1") for n in range(20)))
+    node._ask(v.Rpc(1, stranger, told, PING))
+    assert len(dialled[0]) == 8 and host_of(node).address not in dialled[0]
+
+
 # Peers that speak as they like.
 
 
