@@ -175,7 +175,7 @@ class Kademlia:
             return None
         call = self._calls.add(peer, message.kind, purpose, query, addresses, self._now)
         answered = message.kind is not Kind.ADD_PROVIDER
-        self._emit(v.Rpc(call.rpc, peer, addresses, encode(message), answered))
+        self._emit(v.Rpc(call.rpc, peer, addresses, encode(self.server.dated(message)), answered))
         return call
 
     def _reply(self, event: v.Reply, now: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from swarmnode.protocols.kademlia.distance import Rng, place
@@ -60,6 +61,12 @@ class Server:
     def local(self, key: bytes, now: float) -> Checked | None:
         """The record that this node keeps."""
         return self.records.get(key, now, self._stamp())
+
+    def dated(self, message: Message) -> Message:
+        """The message, its record with the time that js-libp2p refuses a record without."""
+        if message.record is None:
+            return message
+        return replace(message, record=replace(message.record, received=_rfc3339(self._stamp())))
 
     def keep_record(self, key: bytes, value: bytes, now: float) -> None:
         """Keep a record of our own, if there is room."""
@@ -131,8 +138,9 @@ class Server:
     def _get_value(self, peer: str, message: Message, now: float) -> Message:
         _checked(message.key)
         held = self.local(message.key, now)
-        record = None if held is None else Record(message.key, held.value, _rfc3339(self._stamp()))
-        return Message(Kind.GET_VALUE, message.key, record, closer=tuple(self._closer(peer, message.key)))
+        record = None if held is None else Record(message.key, held.value)
+        answer = Message(Kind.GET_VALUE, message.key, record, closer=tuple(self._closer(peer, message.key)))
+        return self.dated(answer)
 
     def _put_value(self, message: Message, now: float) -> Message:
         if message.record is None or message.record.key != message.key:
@@ -170,5 +178,5 @@ def _checked(key: bytes) -> None:
 
 
 def _rfc3339(stamp: float) -> str:
-    """The time of a record as js-libp2p reads it; without one it refuses the record."""
+    """A time as js-libp2p reads it, which wants the fraction of the second too."""
     return datetime.fromtimestamp(int(stamp), UTC).strftime("%Y-%m-%dT%H:%M:%S.000000000Z")

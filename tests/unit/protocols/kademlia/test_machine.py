@@ -270,7 +270,7 @@ def test_a_get_ends_when_five_agree_and_corrects_who_lags_behind() -> None:
     assert (found.payload, found.agreed) == (b"new", 5)
     (correction,) = rpcs(effects)
     assert correction.peer == asked[0].peer
-    assert m.decode(correction.data).record == m.Record(KEY, value(b"new"))
+    assert m.decode(correction.data).record == m.Record(KEY, value(b"new"), "2023-11-14T22:13:20.000000000Z")
     cancelled = {e.rpc for e in effects if isinstance(e, v.CancelRpc)}
     assert cancelled >= {rpc.rpc for rpc in asked[6:]}
 
