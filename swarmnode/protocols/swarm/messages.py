@@ -55,8 +55,9 @@ MESSAGES = schema(
     # Does `peer` answer you? seconds: since it was heard last.
     MemberProbe={"peer": "1 string"},
     MemberProbed={"hears": "1 bool", "seconds": "2 double"},
-    # The signed claims of everybody known, by pages: `after` is the last peer of the page before.
-    MemberView={"after": "1 string"},
+    # The signed claims of everybody known, by pages: `after` is the last peer of the page before. digest: of
+    # what is known already; the answer is empty when both know the same.
+    MemberView={"after": "1 string", "digest": "2 bytes"},
     MemberViewed={"statements": "1 repeated bytes", "more": "2 bool"},
     InviteRedeem={"token": "1 bytes"},
     InviteRedeemed={"vouched": "1 bool"},
