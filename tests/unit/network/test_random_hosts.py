@@ -20,23 +20,6 @@ ACTS = (
     *("connect", "open", "cancel", "write", "end", "reset", "pause", "resume"),
     *("drop", "fault", "slow", "cut", "heal", "wait"),
 )
-    [
-        "connect",
-        "open",
-        "cancel",
-        "write",
-        "end",
-        "reset",
-        "pause",
-        "resume",
-        "drop",
-        "fault",
-        "slow",
-        "cut",
-        "heal",
-        "wait",
-    ]
-)
 STEPS = st.tuples(
     st.sampled_from(ACTS),
     st.integers(1, COUNT),
