@@ -194,6 +194,7 @@ def build(
         on_request=metrics.http_request,
         defer=deferToThread,
         connections=connections_within(raise_limit(), MAX_CONNECTIONS),
+        network=network.admin,
     )
 
     rescans = LoopingCall(_logged(catalog.rescan, log, "looking for models"))

@@ -19,25 +19,30 @@ from swarmnode import __version__
 from swarmnode.driving.driver import Clock
 from swarmnode.interfaces.host import Host
 from swarmnode.network.host import NetworkHost
-from swarmnode.policy.trust import STRANGER, vouched_by
+from swarmnode.policy.trust import STRANGER, Vouch, vouched_by
 from swarmnode.protocols.identify import peer_exchange
 from swarmnode.protocols.swarm.hello import Hello
 from swarmnode.protocols.swarm.ids import protocol_id
+from swarmnode.services.administer_network import AdministerNetwork
 from swarmnode.services.broadcast import Broadcast
 from swarmnode.services.exchange_peers import ExchangePeers, Found
 from swarmnode.services.find_peers import FindPeers
 from swarmnode.services.gossip import Gossip
 from swarmnode.services.identify_peers import IdentifyPeers
+from swarmnode.services.invite import Invites
+from swarmnode.services.join_network import JoinNetwork
 from swarmnode.services.keep_dht import Dht
 from swarmnode.services.keep_known_peers import KeepKnownPeers
 from swarmnode.services.keep_peer_book import PeerBook
 from swarmnode.services.keep_trust import KeepTrust
 from swarmnode.services.ping_peers import PingPeers
 from swarmnode.services.prove_network import NetworkProof
+from swarmnode.services.report_peers import ReportPeers
 from swarmnode.services.say_hello import SayHello
 from swarmnode.services.seal_payloads import SealPayloads
 from swarmnode.services.talk_to_peers import PeerTalk
 from swarmnode.services.track_swarm import TrackSwarm
+from swarmnode.services.watch_round_trips import WatchRoundTrips
 from swarmnode.values.multiaddr import Multiaddr
 from swarmnode.values.network import NetworkSettings
 
@@ -58,6 +63,11 @@ def _forget(*what: Any) -> None:
     """Where nothing is stored."""
 
 
+def _refuse(*what: Any) -> bool:
+    """Where no invite was kept, none is good."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkStores:
     """What outlives the node, as functions that may return a Deferred."""
@@ -66,6 +76,8 @@ class NetworkStores:
     save_trust: Callable[..., Any] = _forget
     load_known: Callable[[], Any] = _nothing
     save_known: Callable[..., Any] = _forget
+    add_invite: Callable[..., Any] = _forget
+    use_invite: Callable[..., Any] = _refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +117,15 @@ class NetworkStack:
     known: KeepKnownPeers
     exchange: ExchangePeers | None
     searches: tuple[Any, ...]
+    invites: Invites
+    trips: WatchRoundTrips
+    admin: AdministerNetwork
 
     def _services(self) -> tuple[Any, ...]:
         """In the order in which they start."""
         ours = (self.identify, self.pings, self.hello, self.talk, self.sealing, self.gossip, self.broadcast)
         exchange = () if self.exchange is None else (self.exchange,)
-        return (*ours, self.swarm, self.dht, *exchange, self.finder, self.known, *self.searches)
+        return (*ours, self.swarm, self.dht, *exchange, self.finder, self.known, self.invites, *self.searches)
 
     @inlineCallbacks
     def start(self) -> Any:
@@ -151,6 +166,7 @@ def build_network(
         **({} if world.interfaces is None else {"interfaces": world.interfaces}),
     )
     host.watch(book)
+    trips = WatchRoundTrips(host, clock.seconds)
     stores = world.stores
     trust = KeepTrust(
         host, clock, stamp, stores.load_trust, stores.save_trust, log, vouched=vouched_by(settings)
@@ -198,6 +214,25 @@ def build_network(
     exchange = ExchangePeers(
         host, book, finder.found, protocol_id(peer_exchange.NAME, network), clock, world.rng, penalise
     )
+    invites = Invites(
+        host,
+        talk,
+        lambda peer: trust.vouch(peer, Vouch.INVITE),
+        stores.add_invite,
+        stores.use_invite,
+        clock,
+        stamp,
+        world.entropy,
+        finder.found,
+    )
+    admin = AdministerNetwork(
+        host,
+        ReportPeers(host, book, trips, hello, swarm, trust.score, clock.seconds, stamp),
+        JoinNetwork(host, invites, settings, finder.found, known.save, clock),
+        invites,
+        examine=dict,
+        explain=lambda text: {},
+    )
     return NetworkStack(
         host=host,
         book=book,
@@ -215,6 +250,9 @@ def build_network(
         known=known,
         exchange=exchange if settings.peer_exchange else None,
         searches=tuple(world.searches(host, finder.found)),
+        invites=invites,
+        trips=trips,
+        admin=admin,
     )
 
 

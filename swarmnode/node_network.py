@@ -19,7 +19,14 @@ from swarmnode.network_stack import NetworkStack, NetworkStores, Searches, Surro
 from swarmnode.plugins import Discovery, load
 from swarmnode.services.exchange_peers import Found
 from swarmnode.storage.database import Database
-from swarmnode.storage.peer_records import load_known_peers, load_trust, save_known_peers, save_trust
+from swarmnode.storage.peer_records import (
+    add_invite,
+    load_known_peers,
+    load_trust,
+    save_known_peers,
+    save_trust,
+    use_invite,
+)
 from swarmnode.values.errors import Refused
 from swarmnode.values.network import NetworkSettings
 
@@ -62,6 +69,8 @@ def _stores(database: Database) -> NetworkStores:
         save_trust=lambda changed, gone: database.run(lambda session: save_trust(session, changed, gone)),
         load_known=partial(database.run, load_known_peers),
         save_known=lambda peers: database.run(lambda session: save_known_peers(session, peers)),
+        add_invite=lambda *invite: database.run(lambda session: add_invite(session, *invite)),
+        use_invite=lambda *token: database.run(lambda session: use_invite(session, *token)),
     )
 
 

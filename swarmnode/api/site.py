@@ -19,6 +19,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from swarmnode.api.admin import AdminRoutes
+from swarmnode.api.admin_network import NetworkRoutes
 from swarmnode.api.assets import Assets
 from swarmnode.api.auth import PageNonces
 from swarmnode.api.body import BodyReader
@@ -149,13 +150,14 @@ def make_site(
     on_request: OnRequest | None = None,
     defer: Callable[[Callable[[], Any]], Deferred[Any]] = execute,
     connections: int = MAX_CONNECTIONS,
+    network: Any = None,
 ) -> ApiSite:
     """The site with all routes.
 
     core: `IResponseCore`; node: `INodeStatus`; keys: `IKeyRing`; page: the folder of the web page.
     serving: for the limits and defaults of `max_tokens`. on_request(route, status): told of every
     request when it is over. defer: runs what takes long off the reactor thread, like `deferToThread`.
-    connections: how many may be open at a time.
+    connections: how many may be open at a time. network: `INetworkAdmin`.
     """
     app = Klein()
     app.url_map.strict_slashes = False
@@ -167,6 +169,7 @@ def make_site(
     StatusRoutes(core, node).add_to(router)
     MetricsRoutes(registry).add_to(router)
     AdminRoutes(node, keys, nonces, clock).add_to(router)
+    NetworkRoutes(network, reader).add_to(router)
     PageRoutes(Assets.load(page), nonces, clock, settings.theme).add_to(router)
     _answer_errors(app)
     bodies = BodyStore(settings.max_body_bytes, lambda key: key is not None and keys.allows(key))

@@ -18,7 +18,6 @@ _LATER: tuple[tuple[str, str], ...] = (
     ("/api/claude-code", "Claude Code sessions"),
     ("/api/admin/config", "Changing the configuration over HTTP"),
     ("/api/admin/models", "Managing models over HTTP"),
-    ("/api/admin/peers", "The list of peers"),
     ("/api/admin/hf", "Downloads from Hugging Face"),
     ("/api/admin/ws", "The WebSocket of the dashboard"),
     ("/api/admin/update", "Updates"),

@@ -52,6 +52,10 @@ class KeepKnownPeers:
             self._timer.cancel()
         return self._save_now()
 
+    def save(self) -> Any:
+        """Write down who is known now, ahead of time; a Deferred."""
+        return self._save_now()
+
     def _take(self, known: Sequence[KnownPeer]) -> None:
         self._loaded = True
         self._earlier = in_order(known)[:MAX_KNOWN]
