@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.complete
+JS     := tests/interop/js
+PY     := build/interop-py
 ARGS   ?=
 PYTEST := $(BIN)/python -m pytest
 
@@ -45,9 +47,19 @@ test-docs: $(STAMP) ## the documentation builds without a warning
 test-integration: $(STAMP) ## real processes on loopback, and other people's truth
 	$(PYTEST) -q -m "not slow" tests/contracts tests/traces tests/integration
 
-test-interop: $(STAMP) ## other implementations of what we compute and speak; what takes long
-	$(PYTEST) -q tests/interop
+test-interop: $(STAMP) $(JS)/node_modules/.complete $(PY)/.complete ## other implementations of what we compute and speak; what takes long
+	SWARMNODE_REQUIRE_INTEROP=1 $(PYTEST) -q tests/interop
 	$(PYTEST) -q -m slow tests/unit tests/contracts tests/traces tests/integration
+
+$(JS)/node_modules/.complete: $(JS)/package-lock.json
+	npm ci --silent --no-fund --no-audit --prefix $(JS)
+	touch $@
+
+# py-libp2p needs other versions of what we use: an environment of its own.
+$(PY)/.complete: tests/interop/py/requirements.txt
+	$(PYTHON) -m venv --clear $(PY)
+	$(PY)/bin/python -m pip install -qq --disable-pip-version-check -r $<
+	touch $@
 
 test-clients: $(STAMP) ## official SDKs and command-line clients
 	$(PYTEST) -q tests/clients
