@@ -91,7 +91,9 @@ def decayed(trust: Trust, now: float) -> Trust:
     """The same at a later moment."""
     passed = max(0.0, now - trust.at)
     left = trust.difference * KEPT_A_CYCLE ** (passed / CYCLE_SECONDS)
-    return replace(trust, score=_clamp(trust.start + left), at=max(now, trust.at))
+    # Rounding leads past neither end.
+    low, high = min(trust.score, trust.start), max(trust.score, trust.start)
+    return replace(trust, score=max(low, min(high, trust.start + left)), at=max(now, trust.at))
 
 
 def after(trust: Trust, event: TrustEvent, now: float) -> Trust:

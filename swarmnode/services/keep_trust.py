@@ -220,7 +220,7 @@ class KeepTrust:
         for one in kept:
             # Time went on while the node was not running.
             age = max(0.0, stamp - one.stamp)
-            loaded = decayed(Trust(one.score, one.start, now - age), now)
+            loaded = decayed(Trust(_within(one.score), _within(one.start), now - age), now)
             early = self._trusts.get(one.peer)
             if one.start > STRANGER:
                 self._vouches.setdefault(one.peer, set()).add(Vouch.INVITE)
@@ -229,7 +229,7 @@ class KeepTrust:
                     self._trusts[one.peer] = loaded
                 continue
             # What happened since the start comes on top.
-            both = Trust(loaded.score + early.difference, loaded.start, now)
+            both = Trust(_within(loaded.score + early.difference), loaded.start, now)
             self._trusts[one.peer] = restarted(both, max(early.start, one.start), now)
         self._every("save", SAVE_SECONDS, self._save_now)
 
@@ -273,3 +273,7 @@ class KeepTrust:
         self._log.warning("trust in peers could not be saved", reason=failure.getErrorMessage())
         self._changed |= changed & self._trusts.keys()
         self._forgotten |= gone - self._trusts.keys()
+
+
+def _within(score: float) -> float:
+    return max(0.0, min(1.0, score))
