@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from structlog import get_logger
 
@@ -37,7 +36,6 @@ from swarmnode.protocols.swarm.membership_vocabulary import (
     Claimed,
     Connected,
     Disconnected,
-    Gone,
     Leave,
     Member,
     MemberChanged,
@@ -53,9 +51,9 @@ from swarmnode.protocols.swarm.membership_vocabulary import (
     Suspected,
 )
 from swarmnode.services.ask_members import MemberQuestions, Talk
+from swarmnode.services.swarm_view import BroadcastLike, SwarmListener, SwarmMember
 from swarmnode.values.coordinate import Coordinate
 from swarmnode.values.errors import PeerFault, SwarmnodeError, Unavailable
-from swarmnode.values.multiaddr import Multiaddr
 from swarmnode.values.network import LinkInfo
 
 log = get_logger("swarm")
@@ -70,41 +68,6 @@ MAX_AHEAD_MS = 300_000
 REQUESTS_A_MINUTE = 120
 #: Statements that were checked and are about to be delivered.
 MAX_OPENED = 64
-
-
-class BroadcastLike(Protocol):
-    """The part of `services.broadcast.Broadcast` that is needed."""
-
-    def on(self, kind: str, listener: Callable[[str, Any], None], check: Any = None) -> None: ...
-
-    def publish(self, kind: str, /, **fields: Any) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True)
-class SwarmMember:
-    """One member at a moment. state: `alive` or `suspect`. rtt: seconds, measured or predicted; None when
-    nobody knows. known: `direct`, `gossip` or `view`. since: monotonic seconds. facts: a digest of what else
-    it says of itself."""
-
-    peer: str
-    addresses: tuple[Multiaddr, ...]
-    state: str
-    rtt: float | None
-    measured: bool
-    known: str
-    since: float
-    facts: bytes
-    sequence: int
-
-
-class SwarmListener(Protocol):
-    """Told about members."""
-
-    def member_joined(self, member: SwarmMember) -> None: ...
-
-    def member_changed(self, member: SwarmMember) -> None: ...
-
-    def member_left(self, member: SwarmMember, why: Gone) -> None: ...
 
 
 class TrackSwarm:
