@@ -4,8 +4,8 @@ handshake: from the call to connect until the peer is proven, and until a first 
 is answered. ping: 32 bytes there and back on an open stream. bulk: one stream each way. idle: what 500
 connections cost either process that does nothing else (all of them kept alive by their own pings).
 
-The other process is our own (`benchmarks.network_node`), or what `--peer-command` names: js-libp2p's side is
-in `tests/interop/js`.
+The other process is our own (`benchmarks.network_node`), or what `--peer-command` names. With `--js` every
+sample is followed by one of the same between two nodes of js-libp2p's (`benchmarks.network_js`).
 """
 
 from __future__ import annotations
@@ -19,37 +19,41 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.task import deferLater, react
+from twisted.internet.threads import deferToThread
 
+from benchmarks.network_goals import verdicts
+from benchmarks.network_js import JsPair
 from benchmarks.network_node import LOOPBACK, PING, SINK, SOURCE, Owner, Receiver, Sender, new_signer
 from benchmarks.raw import RawFile
 from swarmnode.network.connection import PipedConnection, connect_protocol
 
 TESTS = ("handshake", "ping", "bulk", "idle")
 PING_BYTES = 32
-#: What the medians should come to: figure -> (bound, whether at least).
-GOALS = {
-    "handshake_ms": (15.0, False),
-    "ping_ms": (0.5, False),
-    "bulk_to_peer_mb_s": (150.0, True),
-    "bulk_from_peer_mb_s": (150.0, True),
-    "idle_mb": (60.0, False),
-    "idle_cpu_percent": (2.0, False),
-}
-
+#: Connections of one sample.
+HANDSHAKES = 4
 Steps = Generator["Deferred[Any]", Any, Any]
 
 
 class Measurement:
     """Connections from this process to one peer process, and the figures taken of them."""
 
-    def __init__(self, reactor: Any, options: argparse.Namespace, raw: RawFile, port: int, pid: int) -> None:
-        self._reactor, self._options, self._raw = reactor, options, raw
+    def __init__(
+        self,
+        reactor: Any,
+        options: argparse.Namespace,
+        raw: RawFile,
+        port: int,
+        pid: int,
+        js: JsPair | None = None,
+    ) -> None:
+        self._reactor, self._options, self._raw, self._js = reactor, options, raw, js
         self._port, self._pid = port, pid
         self._signer = new_signer()
         self.figures: dict[str, list[float]] = {}
@@ -59,6 +63,13 @@ class Measurement:
         for name, value in figures.items():
             self.figures.setdefault(name, []).append(value)
         print(test, ", ".join(f"{name} {value:.3f}" for name, value in figures.items()), flush=True)
+
+    @inlineCallbacks
+    def _compare(self, test: str, sample: Callable[[JsPair], dict[str, float]]) -> Steps:
+        """Take the same sample of js-libp2p, where it takes part. In a thread: our connections stay alive."""
+        if self._js is not None:
+            figures = yield deferToThread(sample, self._js)
+            self._note(f"js_{test}", **figures)
 
     @inlineCallbacks
     def connect(self) -> Steps:
@@ -75,14 +86,18 @@ class Measurement:
     @inlineCallbacks
     def handshake(self) -> Steps:
         """New connections, one after the other."""
-        for _ in range(self._options.repeats * 4):
-            began = time.perf_counter()
-            connection = yield self.connect()
-            proven = time.perf_counter()
-            yield self._pings(connection, 1)
-            used = time.perf_counter()
-            self._note("handshake", handshake_ms=1e3 * (proven - began), first_ping_ms=1e3 * (used - began))
-            connection.close(None)
+        for _ in range(self._options.repeats):
+            for _ in range(HANDSHAKES):
+                began = time.perf_counter()
+                connection = yield self.connect()
+                proven = time.perf_counter()
+                yield self._pings(connection, 1)
+                used = time.perf_counter()
+                self._note(
+                    "handshake", handshake_ms=1e3 * (proven - began), first_ping_ms=1e3 * (used - began)
+                )
+                connection.close(None)
+            yield self._compare("handshake", lambda js: js.handshake(HANDSHAKES))
 
     @inlineCallbacks
     def ping(self) -> Steps:
@@ -92,6 +107,7 @@ class Measurement:
             times = yield self._pings(connection, self._options.pings)
             times.sort()
             self._note("ping", ping_ms=statistics.median(times), ping_p99_ms=times[len(times) * 99 // 100])
+            yield self._compare("ping", lambda js: js.ping(self._options.pings))
         connection.close(None)
 
     def _pings(self, connection: PipedConnection, count: int) -> Deferred[list[float]]:
@@ -117,6 +133,7 @@ class Measurement:
                     cpu_own_s=time.process_time() - own,
                     cpu_peer_s=cpu_seconds(self._pid) - theirs,
                 )
+                yield self._compare(f"bulk_{way}_peer", partial(JsPair.bulk, way=way, size=size))
         connection.close(None)
 
     def _to_peer(self, connection: PipedConnection, size: int) -> Deferred[None]:
@@ -224,18 +241,6 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def verdicts(figures: dict[str, list[float]]) -> list[str]:
-    """A line for each goal that was measured: its median, the bound, and whether that is kept."""
-    lines = []
-    for name, (bound, at_least) in GOALS.items():
-        if name in figures:
-            value = statistics.median(figures[name])
-            met = value >= bound if at_least else value <= bound
-            sign = ">=" if at_least else "<="
-            lines.append(f"{name} {value:.3f} ({sign} {bound:g}): {'met' if met else 'MISSED'}")
-    return lines
-
-
 def arguments(words: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.network", description=__doc__)
@@ -250,20 +255,22 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=20.0, help="of doing nothing")
     ours = f"{shlex.quote(sys.executable)} -m benchmarks.network_node"
     parser.add_argument("--peer-command", default=ours, help="what to measure against (see network_node)")
+    parser.add_argument("--js", action="store_true", help="alternate with two nodes of js-libp2p's")
     return parser.parse_args(words)
 
 
 def main(words: list[str]) -> None:
     """Start the peer, measure, print."""
     options = arguments(words)
-    raw = RawFile(options.raw, tests=options.tests, peer_command=options.peer_command)
+    raw = RawFile(options.raw, tests=options.tests, peer_command=options.peer_command, js=options.js)
+    js = JsPair() if options.js else None
     command = shlex.split(options.peer_command)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as peer:
         assert peer.stdout is not None
         there = json.loads(peer.stdout.readline())
 
         def measure(reactor: Any) -> Deferred[Any]:
-            measurement = Measurement(reactor, options, raw, there["port"], peer.pid)
+            measurement = Measurement(reactor, options, raw, there["port"], peer.pid, js)
             done: Deferred[Any] = measurement.run()
             return done.addCallback(_conclude(measurement, raw))
 
@@ -272,6 +279,8 @@ def main(words: list[str]) -> None:
         finally:
             assert peer.stdin is not None
             peer.stdin.close()
+            if js is not None:
+                js.stop()
 
 
 def _conclude(measurement: Measurement, raw: RawFile) -> Callable[[Any], None]:

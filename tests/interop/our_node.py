@@ -185,8 +185,8 @@ class Commands:
     def send(self, peer: str, bytes: int, plain: bool = False) -> Any:
         return BulkSending(bytes, not plain).begin(self._host, peer, reactor.seconds)
 
-    def fetch(self, peer: str, bytes: int, plain: bool = False) -> Any:
-        return Collecting.bulk(bytes, not plain).begin(self._host, peer)
+    def fetch(self, peer: str, bytes: int) -> Any:
+        return Collecting.bulk(bytes).begin(self._host, peer)
 
     def subscribe(self, topic: str) -> None:
         self._node.subscribe(topic)

@@ -101,16 +101,15 @@ class _Source(_Receiver):
 class Collecting(_Receiver):
     """Say something, end, and take everything that comes."""
 
-    def __init__(self, said: bytes, protocol: str = ECHO, *, hashed: bool = False, keep: bool = True) -> None:
+    def __init__(self, said: bytes, protocol: str = ECHO, *, keep: bool = True) -> None:
         self._said, self._protocol, self._keep = said, protocol, keep
-        self._data, self._bytes = bytearray(), 0
-        self._hash = hashlib.sha256() if hashed else None
+        self._data, self._bytes, self._hash = bytearray(), 0, hashlib.sha256()
         self._done: Deferred[Any] = Deferred()
 
     @classmethod
-    def bulk(cls, total: int, hashed: bool) -> Collecting:
+    def bulk(cls, total: int) -> Collecting:
         """Ask for `total` bytes."""
-        return cls(total.to_bytes(8, "big"), SOURCE, hashed=hashed, keep=False)
+        return cls(total.to_bytes(8, "big"), SOURCE, keep=False)
 
     def begin(self, host: Host, peer: str) -> Deferred[Any]:
         """A Deferred of what came: in hexadecimal, or its number and checksum."""
@@ -125,7 +124,7 @@ class Collecting(_Receiver):
         self._bytes += len(data)
         if self._keep:
             self._data += data
-        if self._hash is not None:
+        else:
             self._hash.update(data)
 
     def lost(self, error: SwarmnodeError | None) -> None:
@@ -134,8 +133,7 @@ class Collecting(_Receiver):
         elif self._keep:
             self._done.callback(bytes(self._data).hex())
         else:
-            digest = self._hash.hexdigest() if self._hash is not None else None
-            self._done.callback({"bytes": self._bytes, "sha256": digest})
+            self._done.callback({"bytes": self._bytes, "sha256": self._hash.hexdigest()})
 
 
 class BulkSending(_Receiver):

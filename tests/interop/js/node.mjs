@@ -18,7 +18,7 @@ import { createLibp2p } from 'libp2p'
 import { CID } from 'multiformats/cid'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { openRecord, select, signedRecord, validate } from './records.mjs'
-import { echo, fetchBulk, sendBulk, serveStreams } from './streams.mjs'
+import { echo, fetchBulk, pings, sendBulk, serveStreams } from './streams.mjs'
 
 // The code of raw bytes among content types: what a key stands for does not matter here.
 const RAW = 0x55
@@ -26,9 +26,9 @@ const DIAL_MILLISECONDS = 10000
 
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
 
+// bare: for measurements, with nothing that runs by itself.
 const services = (config) => ({
-  identify: identify(),
-  identifyPush: identifyPush(),
+  ...(!config.bare && { identify: identify(), identifyPush: identifyPush() }),
   ping: ping({ maxOutboundStreams: 2 }),
   ...(config.topics && { pubsub: gossipsub({ allowPublishToZeroTopicPeers: true, emitSelf: false }) }),
   ...(config.kad && {
@@ -50,8 +50,8 @@ const createNode = async (config, privateKey) => createLibp2p({
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
   peerDiscovery: config.mdns ? [mdns({ serviceTag: config.service ?? '_p2p._udp.local', interval: 1000 })] : [],
-  connectionManager: { dialTimeout: DIAL_MILLISECONDS, maxIncomingPendingConnections: 100 },
-  connectionMonitor: { enabled: config.monitor ?? true },
+  connectionManager: { dialTimeout: DIAL_MILLISECONDS, inboundConnectionThreshold: 1000 },
+  connectionMonitor: { enabled: !config.bare },
   services: services(config)
 })
 
@@ -149,15 +149,19 @@ const commands = (node, identified, privateKey) => {
       return times
     },
     echo: async ({ peer, data }) => (await echo(await connectionTo(peer), Buffer.from(data, 'hex'))).toString('hex'),
-    send: async ({ peer, bytes, plain }) => sendBulk(await connectionTo(peer), bytes, !plain),
-    fetch: async ({ peer, bytes, plain }) => fetchBulk(await connectionTo(peer), bytes, !plain),
-    // Connect and be secured, over and over: seconds each.
+    send: async ({ peer, bytes, plain }) => sendBulk(await connectionTo(peer), bytes, plain),
+    fetch: async ({ peer, bytes }) => fetchBulk(await connectionTo(peer), bytes),
+    // Round trips on one open stream, where `ping` opens one for each.
+    pings: async ({ peer, count }) => pings(await connectionTo(peer), count),
+    // Connect, over and over: [until the peer is proven, until it has answered a ping], seconds.
     handshakes: async ({ address, count }) => {
       const times = []
       for (let i = 0; i < count; i++) {
         const begun = performance.now()
-        const connection = await node.dial(multiaddr(address))
-        times.push((performance.now() - begun) / 1000)
+        const connection = await node.dial(multiaddr(address), { force: true })
+        const proven = performance.now()
+        await pings(connection, 1)
+        times.push([(proven - begun) / 1000, (performance.now() - begun) / 1000])
         await connection.close()
       }
       return times

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto'
 
 export const BLOCK_BYTES = 65536
+const PING_BYTES = 32
 
 export const ECHO = '/echo/1'
 // Takes everything, then answers {"bytes", "sha256"}; COUNT computes no checksum, for measurements.
@@ -14,7 +15,7 @@ export const COUNT = '/count/1'
 // Takes 8 bytes, a number N (big-endian); answers N bytes.
 export const SOURCE = '/source/1'
 
-export const patternBase = () => {
+const patternBase = () => {
   const base = Buffer.alloc(BLOCK_BYTES)
   for (let i = 8; i < BLOCK_BYTES; i++) base[i] = (i * 131 + (i >> 8) * 31) & 255
   return base
@@ -33,20 +34,18 @@ const readEach = (stream, take) => new Promise((resolve, reject) => {
   if (stream.readableEnded) resolve()
 })
 
-/** Write `total` bytes of the pattern and close for writing; the SHA-256 of it, or null. */
-const writePattern = async (stream, total, hashed) => {
-  const hash = hashed ? createHash('sha256') : null
+/** Write `total` bytes and close for writing: the pattern, or for measurements the same block again and again. */
+const writeBulk = async (stream, total, numbered, hash = null) => {
   const base = patternBase()
   for (let done = 0, number = 0; done < total; number++) {
-    const block = Buffer.from(base)
-    block.writeBigUInt64BE(BigInt(number))
+    const block = numbered ? Buffer.from(base) : base
+    if (numbered) block.writeBigUInt64BE(BigInt(number))
     const piece = block.subarray(0, Math.min(BLOCK_BYTES, total - done))
     hash?.update(piece)
     done += piece.length
     if (!stream.send(piece)) await stream.onDrain()
   }
   await stream.close()
-  return hash?.digest('hex') ?? null
 }
 
 /** Everything that comes: {bytes, sha256}. */
@@ -83,7 +82,7 @@ export const serveStreams = async (node) => {
   }
   await node.handle(SOURCE, async (stream) => {
     const asked = await readText(stream)
-    await writePattern(stream, Number(asked.readBigUInt64BE()), false)
+    await writeBulk(stream, Number(asked.readBigUInt64BE()), true)
   })
 }
 
@@ -95,22 +94,45 @@ export const echo = async (connection, data) => {
   return readText(stream)
 }
 
-/** Send `total` bytes: {seconds, sha256, answer}. */
-export const sendBulk = async (connection, total, hashed) => {
-  const stream = await connection.newStream(hashed ? SINK : COUNT)
+/** Send `total` bytes: {seconds, sha256, answer}. plain: without checksums. */
+export const sendBulk = async (connection, total, plain) => {
+  const stream = await connection.newStream(plain ? COUNT : SINK)
+  const hash = plain ? null : createHash('sha256')
   const begun = seconds()
-  const sha256 = await writePattern(stream, total, hashed)
+  await writeBulk(stream, total, !plain, hash)
   const answer = JSON.parse((await readText(stream)).toString())
-  return { seconds: seconds() - begun, sha256, answer }
+  return { seconds: seconds() - begun, sha256: hash?.digest('hex') ?? null, answer }
 }
 
-/** Ask for `total` bytes: {seconds, bytes, sha256}. */
-export const fetchBulk = async (connection, total, hashed) => {
+/** Ask for `total` bytes: {bytes, sha256}. */
+export const fetchBulk = async (connection, total) => {
   const stream = await connection.newStream(SOURCE)
-  const begun = seconds()
   const asked = Buffer.alloc(8)
   asked.writeBigUInt64BE(BigInt(total))
   stream.send(asked)
   await stream.close()
-  return { ...await readAll(stream, hashed), seconds: seconds() - begun }
+  return readAll(stream, true)
+}
+
+/** `count` round trips of 32 bytes on one stream of the ping protocol, seconds each. */
+export const pings = async (connection, count) => {
+  const stream = await connection.newStream('/ipfs/ping/1.0.0')
+  const data = Buffer.alloc(PING_BYTES)
+  const times = []
+  let left = 0
+  let answered = () => {}
+  stream.addEventListener('message', (event) => {
+    left -= event.data.byteLength
+    if (left === 0) answered()
+  })
+  for (let i = 0; i < count; i++) {
+    const answer = new Promise((resolve) => { answered = resolve })
+    const begun = seconds()
+    left = PING_BYTES
+    stream.send(data)
+    await answer
+    times.push(seconds() - begun)
+  }
+  await stream.close()
+  return times
 }
