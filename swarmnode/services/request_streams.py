@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from structlog import get_logger
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,19 +17,19 @@ from swarmnode.protocols.swarm.request_vocabulary import (
     Answer,
     Answered,
     Ask,
+    AtWork,
     Break,
     Decline,
     Failed,
     GiveUp,
     Heard,
+    Progressed,
     Say,
     Serve,
 )
 from swarmnode.protocols.swarm.requests import Answerer, Asker, Lane
+from swarmnode.services.request_owners import AnsweringOwner, AskingOwner
 from swarmnode.values.errors import LocalFault, SwarmnodeError, Unavailable
-
-if TYPE_CHECKING:
-    from swarmnode.services.talk_to_peers import PeerTalk
 
 log = get_logger("peer_talk")
 
@@ -41,7 +42,7 @@ MAX_WAITING = 16 << 20
 class AskingStream:
     """The stream that we ask one peer over. It opens with the first question."""
 
-    def __init__(self, owner: PeerTalk, peer: str, lane: Lane, clock: Clock) -> None:
+    def __init__(self, owner: AskingOwner, peer: str, lane: Lane, clock: Clock) -> None:
         self.peer = peer
         self._owner, self._lane = owner, lane
         self._machine = Asker(lane)
@@ -49,7 +50,13 @@ class AskingStream:
             f"asking {peer}",
             self._machine,
             clock,
-            {Say: self._say, Answered: self._answered, Failed: self._failed, Break: self._break},
+            {
+                Say: self._say,
+                Progressed: self._progressed,
+                Answered: self._answered,
+                Failed: self._failed,
+                Break: self._break,
+            },
             self._broken,
         )
         self._stream: Stream | None = None
@@ -57,6 +64,8 @@ class AskingStream:
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._answers: dict[int, Deferred[tuple[bytes, bytes | None]]] = {}
+        #: Called whenever the peer says that it works on an answer.
+        self.progressed: Callable[[], None] = lambda: None
         self._last = 0
         self._done = False
 
@@ -143,6 +152,9 @@ class AskingStream:
         if answer is not None:
             answer.callback((effect.body, effect.payload))
 
+    def _progressed(self, _effect: Progressed) -> None:
+        self.progressed()
+
     def _failed(self, effect: Failed) -> None:
         answer = self._answers.pop(effect.id, None)
         if answer is not None:
@@ -175,7 +187,7 @@ class AskingStream:
 class AnsweringStream:
     """A stream that a peer asks us over."""
 
-    def __init__(self, owner: PeerTalk, stream: Stream, lane: Lane, clock: Clock) -> None:
+    def __init__(self, owner: AnsweringOwner, stream: Stream, lane: Lane, clock: Clock) -> None:
         self.peer = stream.peer
         self._owner, self._stream, self._lane = owner, stream, lane
         self._machine = Answerer(owner.known, lane)
@@ -204,6 +216,10 @@ class AnsweringStream:
     def waiting(self) -> int:
         """Bytes of answers that the peer has not made room for."""
         return self._stream.waiting
+
+    def at_work(self) -> None:
+        """Tell the peer that its answers are being worked on."""
+        self._driver.post(AtWork())
 
     def close(self, error: SwarmnodeError | None) -> None:
         """Answer no more."""

@@ -64,6 +64,35 @@ MESSAGES = schema(
     # The X25519 key that payloads for this node are to be sealed to; `sealing_key.py`.
     SealingKeyWanted={},
     SealingKeyGiven={"statement": "1 bytes"},
+    # A session of a pipeline on a stage, and its steps; see protocols/pipeline/stage_messages.py.
+    StageOpen={
+        "model": "1 bytes",
+        "first": "2 uint32",
+        "layers": "3 uint32",
+        "capacity": "4 uint32",
+        "epoch": "5 uint64",
+        "profile": "6 string",
+        "sampler": "7 StageSampler",
+    },
+    StageSampler={
+        "temperature": "1 double",
+        "top_p": "2 double",
+        "top_k": "3 uint32",
+        "min_p": "4 double",
+        "typical_p": "5 double",
+        "frequency_penalty": "6 double",
+        "presence_penalty": "7 double",
+        "repetition_penalty": "8 double",
+        "biases": "9 repeated TokenNumber",
+        "seed": "10 uint64",
+        "choice": "11 uint32",
+        "logprobs": "12 uint32",
+        "prompt": "13 uint32",
+    },
+    TokenNumber={"token": "1 uint32", "number": "2 double"},
+    StageOpened={"profile": "1 string"},
+    StageStep={"epoch": "1 uint64", "first": "2 uint32", "count": "3 uint32", "sample": "4 bool"},
+    StageStepped={"token": "1 uint32", "logprob": "2 double", "top": "3 repeated TokenNumber"},
 )
 
 
@@ -76,6 +105,7 @@ class Kind:
     signed it (gossip) or whoever is at the other end of the connection (requests). limit, reply_limit:
     bytes of the encoded message. payload, reply_payload: the frame of raw bytes that comes with it, and
     what it holds at most. bulk: asked over the stream for long things, so that short ones overtake.
+    session: asked over a stream that belongs to one session alone, and ends with it.
     feature: what a peer must have said it can, before it is sent this; empty: everybody can.
     """
 
@@ -90,6 +120,7 @@ class Kind:
     reply_payload: Tag | None = None
     bulk: bool = False
     feature: str = ""
+    session: bool = False
 
     @property
     def is_request(self) -> bool:
@@ -114,6 +145,16 @@ _ALL = (
     Kind("member_view", "MemberView", "MemberViewed", limit=256, reply_limit=256 << 10),
     Kind("invite_redeem", "InviteRedeem", "InviteRedeemed", limit=256, reply_limit=256),
     Kind("sealing_key", "SealingKeyWanted", "SealingKeyGiven", limit=256, reply_limit=1024),
+    Kind("stage_open", "StageOpen", "StageOpened", limit=16 << 10, payload=Tag.TENSOR, session=True),
+    Kind(
+        "stage_step",
+        "StageStep",
+        "StageStepped",
+        limit=256,
+        payload=Tag.TENSOR,
+        reply_payload=Tag.TENSOR,
+        session=True,
+    ),
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 

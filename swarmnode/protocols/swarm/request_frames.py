@@ -1,6 +1,7 @@
 """What goes over a stream of requests: controls, and raw bytes right after the control that names them.
 
-One side asks (questions, cancels), the other answers (results, failures), in any order, matched by id.
+One side asks (questions, cancels), the other answers (results, failures, and progress before them), in any
+order, matched by id.
 A control of a kind that is not known yet is passed over, with its payload, and so are unknown fields.
 """
 
@@ -29,11 +30,13 @@ _CONTROLS = schema(
         "result": "4 Result",
         "failure": "5 Failure",
         "cancel": "6 Cancel",
+        "progress": "7 Progress",
     },
     Question={"kind": "1 string", "deadline_ms": "2 uint32", "body": "3 bytes"},
     Result={"body": "1 bytes"},
     Failure={"kind": "1 string", "code": "2 string", "message": "3 string", "hint": "4 string"},
     Cancel={},
+    Progress={},
 )
 
 
@@ -78,7 +81,16 @@ class Cancel:
     payload: bytes | None = None
 
 
-Spoken = Question | Result | Failure | Cancel
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The answer is being worked on."""
+
+    id: int
+    tag: Tag | None = None
+    payload: bytes | None = None
+
+
+Spoken = Question | Result | Failure | Cancel | Progress
 
 
 def encode(spoken: Spoken) -> tuple[bytes, ...]:
@@ -96,6 +108,8 @@ def encode(spoken: Spoken) -> tuple[bytes, ...]:
                 setattr(control.failure, name, value[:MAX_ERROR_CHARS])
         case Cancel():
             control.cancel.SetInParent()
+        case Progress():
+            control.progress.SetInParent()
     if spoken.payload is None or spoken.tag is None:
         return (frame(Tag.CONTROL, control.SerializeToString()),)
     control.payload = spoken.tag
@@ -176,6 +190,8 @@ def _read(control: Any) -> Spoken | None:
         return Result(number, control.result.body)
     if control.HasField("failure"):
         return Failure(number, _error_of(control.failure))
+    if control.HasField("progress"):
+        return Progress(number)
     return Cancel(number) if control.HasField("cancel") else None
 
 

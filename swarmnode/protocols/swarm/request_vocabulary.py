@@ -60,6 +60,11 @@ class Decline:
     error: SwarmnodeError
 
 
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """All open answers are being worked on: tell the peer."""
+
+
 # Effects of both.
 
 
@@ -95,6 +100,13 @@ class Failed:
 
     id: int
     error: SwarmnodeError
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """The peer works on the answer."""
+
+    id: int
 
 
 # Effects of the answering end.

@@ -17,6 +17,7 @@ from swarmnode.protocols.swarm.request_frames import (
     MAX_SECONDS,
     Cancel,
     Failure,
+    Progress,
     Question,
     Result,
     Spoken,
@@ -28,11 +29,13 @@ from swarmnode.protocols.swarm.request_vocabulary import (
     Answer,
     Answered,
     Ask,
+    AtWork,
     Break,
     Decline,
     Failed,
     GiveUp,
     Heard,
+    Progressed,
     Say,
     Serve,
 )
@@ -51,18 +54,23 @@ class Lane:
 SHORT = Lane("request/1", 256)
 #: Eight pieces of 8 MiB fill any line; more would only wait in memory.
 LONG = Lane("request-bulk/1", 8)
+#: A stream for each session of a pipeline on a stage; its head has one step under way, or a few when it has
+#: just planned anew.
+STAGE = Lane("stage/1", 4)
 
 
 def lane_of(kind: Kind) -> Lane:
     """Where questions of the kind go."""
+    if kind.session:
+        return STAGE
     return LONG if kind.bulk else SHORT
 
 
 class Asker:
     """The end that asks.
 
-    Events: `Ask`, `GiveUp`, `Heard`. Effects: `Say`, `Answered`, `Failed`, `Break`. Each `Ask` gets exactly
-    one `Answered` or `Failed`, unless it is given up or the stream ends.
+    Events: `Ask`, `GiveUp`, `Heard`. Effects: `Say`, `Progressed`, `Answered`, `Failed`, `Break`. Each `Ask`
+    gets exactly one `Answered` or `Failed`, unless it is given up or the stream ends.
     """
 
     def __init__(self, lane: Lane = SHORT) -> None:
@@ -129,6 +137,8 @@ class Asker:
         asked = self._open.get(spoken.id)
         if asked is None:
             return []  # Given up meanwhile.
+        if isinstance(spoken, Progress):
+            return [Progressed(spoken.id)]
         kind, _ = asked
         if isinstance(spoken, Result) and len(spoken.body) > kind.reply_limit:
             raise PeerFault(
@@ -156,8 +166,8 @@ class Asker:
 class Answerer:
     """The end that answers.
 
-    known: the kinds served just now, by name. Events: `Heard`, `Answer`, `Decline`. Effects: `Serve`,
-    `Abandon`, `Say`, `Break`. Each `Serve` is to be answered or declined, unless it is abandoned.
+    known: the kinds served just now, by name. Events: `Heard`, `AtWork`, `Answer`, `Decline`. Effects:
+    `Serve`, `Abandon`, `Say`, `Break`. Each `Serve` is to be answered or declined, unless it is abandoned.
     """
 
     def __init__(self, known: Callable[[str], Kind | None], lane: Lane = SHORT) -> None:
@@ -188,6 +198,8 @@ class Answerer:
         match event:
             case Heard() if not self._broken:
                 effects += self._hear(event.data, now)
+            case AtWork():
+                effects += [Say(encode(Progress(number))) for number in self._open]
             case Answer():
                 effects += self._answer(event)
             case Decline() if self._open.pop(event.id, None):

@@ -24,6 +24,7 @@ from swarmnode.protocols.swarm.messages import KINDS, MESSAGES, read_fields
 from swarmnode.protocols.swarm.request_frames import (
     Cancel,
     Failure,
+    Progress,
     Question,
     Result,
     Spoken,
@@ -89,6 +90,36 @@ FIELDS: dict[str, dict[str, Any]] = {
     "InviteRedeemed": {"vouched": True},
     "SealingKeyWanted": {},
     "SealingKeyGiven": {"statement": b"signed elsewhere"},
+    "StageOpen": {
+        "model": bytes(range(32)),
+        "first": 3,
+        "layers": 2,
+        "capacity": 640,
+        "epoch": 1,
+        "profile": "cpu-1:kv=f16:residual=f16",
+        "sampler": MESSAGES.StageSampler(
+            temperature=0.5,
+            top_p=0.75,
+            top_k=40,
+            min_p=0.125,
+            typical_p=1.0,
+            frequency_penalty=-0.5,
+            presence_penalty=0.25,
+            repetition_penalty=1.125,
+            biases=[MESSAGES.TokenNumber(token=5, number=-100.0)],
+            seed=2**64 - 1,
+            choice=1,
+            logprobs=2,
+            prompt=17,
+        ),
+    },
+    "StageOpened": {"profile": "cpu-1:kv=f16:residual=f16"},
+    "StageStep": {"epoch": 1, "first": 64, "count": 64, "sample": True},
+    "StageStepped": {
+        "token": 17,
+        "logprob": -0.5,
+        "top": [MESSAGES.TokenNumber(token=17, number=-0.5), MESSAGES.TokenNumber(token=3, number=-1.5)],
+    },
 }
 SPOKEN: dict[str, Spoken] = {
     "question": Question(1, "member_probe", 2.5, b"body"),
@@ -97,6 +128,7 @@ SPOKEN: dict[str, Spoken] = {
     "result with prefix kv": Result(3, b"", Tag.PREFIX_KV, b"\x01keys and values"),
     "failure": Failure(4, Refused("no such thing", code="unsupported", hint="ask another")),
     "cancel": Cancel(5),
+    "progress": Progress(6),
 }
 HELLO = Hello(
     "swarmnode/0.1.0",

@@ -11,17 +11,19 @@ from hypothesis import strategies as st
 
 from swarmnode.protocols.swarm.frames import Tag, frame
 from swarmnode.protocols.swarm.messages import Kind
-from swarmnode.protocols.swarm.request_frames import Cancel, Failure, Question, Result, encode
+from swarmnode.protocols.swarm.request_frames import Cancel, Failure, Progress, Question, Result, encode
 from swarmnode.protocols.swarm.request_vocabulary import (
     Abandon,
     Answer,
     Answered,
     Ask,
+    AtWork,
     Break,
     Decline,
     Failed,
     GiveUp,
     Heard,
+    Progressed,
     Say,
     Serve,
 )
@@ -125,6 +127,23 @@ def test_both_ends_give_up_in_time_and_late_answers_are_dropped() -> None:
     # The cancel finds nothing, and an answer that was on its way is no fault.
     assert pair.answerer.handle(Heard(said([say])), 2.1) == []
     assert pair.asker.handle(Heard(b"".join(encode(Result(1, b"late")))), 2.2) == []
+
+
+def test_progress_is_told_of_open_answers_only() -> None:
+    pair = Pair()
+    for number in (1, 2, 3):
+        pair.ask(Ask(number, ECHO, b"", None, 5.0))
+    pair.answer(Answer(2, b""))
+    assert pair.answer(AtWork()) == [Progressed(1), Progressed(3)]
+    assert pair.asker.handle(Heard(b"".join(encode(Progress(2)))), 0.0) == []
+    assert pair.answer(Answer(1, b"r")) == [Answered(1, b"r", None)]
+
+
+def test_progress_of_what_nobody_asked_is_a_fault() -> None:
+    (broken,) = Asker().handle(Heard(b"".join(encode(Progress(1)))), 0.0)
+    assert isinstance(broken, Break)
+    (broken,) = Answerer(KINDS.get).handle(Heard(b"".join(encode(Progress(1)))), 0.0)
+    assert isinstance(broken, Break)
 
 
 def test_a_cancel_reaches_the_work() -> None:
