@@ -19,13 +19,17 @@ from swarmnode import __version__
 from swarmnode.driving.driver import Clock
 from swarmnode.interfaces.host import Host
 from swarmnode.network.host import NetworkHost
+from swarmnode.network.probing import Probe
 from swarmnode.policy.trust import STRANGER, Vouch, vouched_by
 from swarmnode.protocols.identify import peer_exchange
+from swarmnode.protocols.swarm.hello import NAME as HELLO
 from swarmnode.protocols.swarm.hello import Hello
 from swarmnode.protocols.swarm.ids import protocol_id
 from swarmnode.services.administer_network import AdministerNetwork
 from swarmnode.services.broadcast import Broadcast
+from swarmnode.services.examine_network import ExamineNetwork
 from swarmnode.services.exchange_peers import ExchangePeers, Found
+from swarmnode.services.explain_meeting import ExplainMeeting
 from swarmnode.services.find_peers import FindPeers
 from swarmnode.services.gossip import Gossip
 from swarmnode.services.identify_peers import IdentifyPeers
@@ -35,6 +39,7 @@ from swarmnode.services.keep_dht import Dht
 from swarmnode.services.keep_known_peers import KeepKnownPeers
 from swarmnode.services.keep_peer_book import PeerBook
 from swarmnode.services.keep_trust import KeepTrust
+from swarmnode.services.measure_bandwidth import MeasureBandwidth
 from swarmnode.services.ping_peers import PingPeers
 from swarmnode.services.prove_network import NetworkProof
 from swarmnode.services.report_peers import ReportPeers
@@ -106,6 +111,7 @@ class NetworkStack:
     trust: KeepTrust
     identify: IdentifyPeers
     pings: PingPeers
+    bandwidth: MeasureBandwidth
     hello: SayHello
     talk: PeerTalk
     sealing: SealPayloads
@@ -123,7 +129,16 @@ class NetworkStack:
 
     def _services(self) -> tuple[Any, ...]:
         """In the order in which they start."""
-        ours = (self.identify, self.pings, self.hello, self.talk, self.sealing, self.gossip, self.broadcast)
+        ours = (
+            self.identify,
+            self.pings,
+            self.bandwidth,
+            self.hello,
+            self.talk,
+            self.sealing,
+            self.gossip,
+            self.broadcast,
+        )
         exchange = () if self.exchange is None else (self.exchange,)
         return (*ours, self.swarm, self.dht, *exchange, self.finder, self.known, self.invites, *self.searches)
 
@@ -152,6 +167,7 @@ def build_network(
     """Join the parts. identity: `peer_id`, `public_key` and `sign`, as `storage.identity.Identity`."""
     clock, stamp, log, network = world.clock, world.stamp, world.log, settings.network_id
     book = PeerBook(identity.peer_id, clock.seconds, lambda: host.addresses())
+    gate = NetworkProof(network, clock) if network else None
     host = NetworkHost(
         identity,
         carriers,
@@ -160,7 +176,7 @@ def build_network(
         settings,
         book.addresses,
         log,
-        gate=NetworkProof(network, clock) if network else None,
+        gate=gate,
         resolve=world.resolve,
         listen=world.listen,
         **({} if world.interfaces is None else {"interfaces": world.interfaces}),
@@ -175,8 +191,11 @@ def build_network(
 
     identify = IdentifyPeers(host, book, clock, identity, stamp, __version__, penalise)
     hello = SayHello(host, clock, stamp, _greeting(host), network, penalise=penalise)
+    pings = PingPeers(host, clock, world.entropy)
     talk = PeerTalk(host, clock, network, penalise=penalise, features=hello.features)
     sealing = SealPayloads(host, talk, clock, identity, stamp, world.entropy, penalise=penalise)
+
+    bandwidth = MeasureBandwidth(host, clock, network, penalise)
 
     gossip = Gossip(
         host,
@@ -230,15 +249,27 @@ def build_network(
         ReportPeers(host, book, trips, hello, swarm, trust.score, clock.seconds, stamp),
         JoinNetwork(host, invites, settings, finder.found, known.save, clock),
         invites,
-        examine=dict,
-        explain=lambda text: {},
+        ExamineNetwork(
+            host, settings, trips, hello, pings.ping, bandwidth.measure, identify.seen_as, clock.seconds
+        ).examine,
+        ExplainMeeting(
+            host,
+            book,
+            settings,
+            clock,
+            Probe(carriers, gate, clock),
+            world.resolve,
+            (protocol_id(HELLO, network),),
+            hello.facts,
+        ).explain,
     )
     return NetworkStack(
         host=host,
         book=book,
         trust=trust,
         identify=identify,
-        pings=PingPeers(host, clock, world.entropy),
+        pings=pings,
+        bandwidth=bandwidth,
         hello=hello,
         talk=talk,
         sealing=sealing,
