@@ -30,6 +30,12 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("run", "swarmnode.cli.run", "start the node (what a bare `swarmnode` does)"),
     Command("status", "swarmnode.cli.status", "ask a running node how it is"),
+    Command("peers", "swarmnode.cli.peers", "list the nodes that a running node is connected to"),
+    Command("invite", "swarmnode.cli.invite", "print a code by which other nodes join"),
+    Command("join", "swarmnode.cli.join", "connect to another node, by its code or address"),
+    Command(
+        "doctor", "swarmnode.cli.doctor", "say what is wrong with the network, and why nodes do not meet"
+    ),
     Command("chat", "swarmnode.cli.chat", "talk to a model in the terminal"),
     Command("bench", "swarmnode.cli.bench", "measure speed: of a running node, or of the engine alone"),
     Command("test-split", "swarmnode.cli.test_split", "run a model split over two worker processes"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from swarmnode.cli.arguments import add_json, add_place, add_verbosity, config_from
 from swarmnode.cli.client import NodeClient, client_for
-from swarmnode.cli.output import columns, painted, print_json
+from swarmnode.cli.output import columns, duration, painted, print_json
 from swarmnode.values.errors import Unavailable
 
 
@@ -59,7 +59,7 @@ def _headline(url: str, status: dict[str, Any]) -> str:
     ready = status["ready"]
     state = painted("ready" if ready else "not ready", "green" if ready else "yellow", sys.stdout)
     name = " ".join(filter(None, ("swarmnode", status.get("version"))))
-    lasting = f", for {_duration(status['uptime_seconds'])}" if "uptime_seconds" in status else ""
+    lasting = f", for {duration(status['uptime_seconds'])}" if "uptime_seconds" in status else ""
     return f"{painted(name, 'bold', sys.stdout)} at {url}: {state}{lasting}"
 
 
@@ -68,6 +68,7 @@ def _facts(status: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("peer id", status.get("peer_id", "")),
         ("addresses", ", ".join(map(str, status.get("addresses") or ()))),
+        ("peers", "" if "peers" not in status else str(status["peers"])),
         ("requests", "" if active is None else f"{active} running, {queued} waiting"),
         ("waiting for", ", ".join(name for name, up in status["subsystems"].items() if not up)),
     ]
@@ -100,15 +101,5 @@ def _state(model: dict[str, Any] | None) -> str:
     if active := model.get("active_requests"):
         parts.append(f"{active} request{'s' * (active > 1)}")
     elif model.get("state") == "ready":
-        parts.append(f"idle for {_duration(model.get('idle_seconds'))}")
+        parts.append(f"idle for {duration(model.get('idle_seconds'))}")
     return ", ".join(parts)
-
-
-def _duration(seconds: Any) -> str:
-    if not isinstance(seconds, int | float):
-        return ""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
-    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"

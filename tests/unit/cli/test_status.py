@@ -9,7 +9,7 @@ from argparse import Namespace
 import pytest
 
 from swarmnode.cli import status
-from swarmnode.cli.output import painted
+from swarmnode.cli.output import duration, painted
 from swarmnode.testing.canned_http import CannedNode
 from swarmnode.values.errors import LocalFault, Unavailable
 
@@ -123,4 +123,4 @@ def test_a_stranger_never_sees_the_key(node: CannedNode, answer: object) -> None
     ("seconds", "text"), [(0, "0 s"), (59.9, "59 s"), (86400, "1 d"), (90061, "1 d 1 h 1 min 1 s")]
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert status._duration(seconds) == text
+    assert duration(seconds) == text
