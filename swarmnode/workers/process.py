@@ -152,7 +152,10 @@ class WorkerProcess:
         return Generation(slot, self._driver.post, lambda slot: self._sinks.pop(slot, None))
 
     def call(
-        self, kind: str, header: Mapping[str, Any] | None = None, payload: bytes | memoryview = b""
+        self,
+        kind: str,
+        header: Mapping[str, Any] | None = None,
+        payload: bytes | bytearray | memoryview = b"",
     ) -> Deferred[Message]:
         """Ask a question (`protocols.worker.messages.ANSWERS`); fires with the answer's message."""
         number, answer = next(self._numbers), Deferred[Message]()

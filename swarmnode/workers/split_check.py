@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
 
+from swarmnode.driving.pipeline import Pipeline, PipelineAnswer
 from swarmnode.protocols.pipeline.head import Answer, PipelineHead
-from swarmnode.protocols.pipeline.vocabulary import SendStep
+from swarmnode.protocols.pipeline.vocabulary import Sampler, SendStep
 from swarmnode.protocols.worker.messages import json_bytes
 from swarmnode.protocols.worker.tokens import ids_bytes, ids_from
 from swarmnode.values.generation import (
@@ -28,8 +29,8 @@ from swarmnode.values.generation import (
 )
 from swarmnode.values.layers import LayerRange
 from swarmnode.values.loading import LoadSpec
-from swarmnode.workers.local_pipeline import LocalPipeline, PipelineAnswer
 from swarmnode.workers.process import WorkerProcess
+from swarmnode.workers.worker_stage import WorkerStage
 
 FACTORY = "swarmnode.inference.serving:make_engine"
 #: Chunks that a prompt is cut into at most, so that a stage can be killed between two.
@@ -88,7 +89,7 @@ class _Killer:
     half: int
     kills: int = field(default=0)
 
-    def watch(self, effect: Any, worker: Any) -> None:
+    def watch(self, effect: Any, stage: Any) -> None:
         if (
             self.kills
             or not isinstance(effect, SendStep)
@@ -101,7 +102,7 @@ class _Killer:
             due = effect.first >= self.prompt + self.half
         if due:
             self.kills += 1
-            worker.kill()
+            stage.worker.kill()
 
 
 class SplitCheck:
@@ -189,21 +190,19 @@ class SplitCheck:
         identical = answer.ids == expected[0] and decoded.payload == whole.payload
         return Outcome(scenario, len(answer.ids), killer.kills, identical, said, expected[1])
 
-    def _pipeline(self, scenario: Scenario, prompt: tuple[int, ...], killer: _Killer) -> LocalPipeline:
+    def _pipeline(self, scenario: Scenario, prompt: tuple[int, ...], killer: _Killer) -> Pipeline:
         known = self._description
         room = int(known["context_length"]) - len(prompt)
         answer = Answer(prompt, min(self._max_tokens, room), frozenset(known["eos_ids"]))
         chunk = min(self._spec.prefill_chunk, -(-len(prompt) // _CHUNKS))
         head = PipelineHead(answer, self._ranges, row_bytes=4 * int(known["hidden"]), chunk=chunk)
         sampling = scenario.sampling
-        sampler = {
-            "sampling": {name: getattr(sampling, name) for name in Sampling.__slots__},
-            "seed": sampling.seed or 0,
-            "choice": 0,
-            "logprobs": None,
-            "prompt": len(prompt),
-        }
-        return LocalPipeline(self._reactor, scenario.name, head, self._find, sampler, killer.watch)
+        sampler = Sampler(sampling, sampling.seed or 0, 0, None, len(prompt))
+
+        def find(index: int, layers: LayerRange) -> Deferred[Any]:
+            return self._find(index, layers).addCallback(_StageOf, scenario.name)
+
+        return Pipeline(self._reactor, scenario.name, head, find, sampler, killer.watch)
 
     def _find(self, index: int, layers: LayerRange) -> Deferred[Any]:
         """The worker of a place; a new one when it is the first or the old one is gone."""
@@ -219,6 +218,15 @@ class SplitCheck:
             return made
 
         return self._worker(f"layers {layers}", layers=layers, text=False).addCallback(keep)
+
+
+class _StageOf(WorkerStage):
+    """A session on a worker that has no other."""
+
+    def __init__(self, worker: WorkerProcess, name: str) -> None:
+        super().__init__(worker.call, name, worker.kill)
+        self.worker = worker
+        worker.measured = lambda values: self.heard()
 
 
 def _verdict(outcome: Outcome) -> str:

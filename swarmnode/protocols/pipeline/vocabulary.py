@@ -5,9 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swarmnode.values.errors import SwarmnodeError
+from swarmnode.values.generation import Sampling
 from swarmnode.values.layers import LayerRange
 
 Bytes = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """How the stage that samples draws tokens, for choice number `choice` of a request. logprobs: None for
+    off, else how many alternatives to report. prompt: how many of all tokens so far are the prompt's."""
+
+    sampling: Sampling
+    seed: int
+    choice: int
+    logprobs: int | None
+    prompt: int
 
 
 # Events. `stage` is the name that `NewStage` gave it; what comes from a stage that was replaced, or of

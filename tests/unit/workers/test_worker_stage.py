@@ -1,4 +1,4 @@
-"""The head's machine over workers that are not there: questions, answers and losses find their way."""
+"""A pipeline over workers that are not there: questions, answers and losses find their way."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
+from swarmnode.driving.pipeline import Pipeline
 from swarmnode.protocols.pipeline import vocabulary as words
 from swarmnode.protocols.pipeline.head import STALL_SECONDS, Answer, PipelineHead
 from swarmnode.protocols.worker.messages import Message
 from swarmnode.protocols.worker.tokens import ids_bytes
 from swarmnode.values.errors import LocalFault, Refused, Unavailable
+from swarmnode.values.generation import Sampling, sampling_as_dict
 from swarmnode.values.layers import LayerRange
-from swarmnode.workers.local_pipeline import LocalPipeline
+from swarmnode.workers.worker_stage import WorkerStage
 
 RANGES = (LayerRange(0, 1), LayerRange(1, 2))
-SAMPLER = {"seed": 1}
+SAMPLER = words.Sampler(Sampling(seed=1), 1, 0, None, 3)
+SAID = {"sampling": sampling_as_dict(Sampling(seed=1)), "seed": 1, "choice": 0, "logprobs": None, "prompt": 3}
 GONE = LocalFault("killed", code="worker_lost")
 
 
@@ -28,7 +31,6 @@ class Worker:
         self.asked: list[tuple[str, dict, bytes]] = []
         self.trouble: Any = None
         self.killed = False
-        self.measured: Any = None
 
     def call(self, kind: str, header: dict, payload: Any) -> Deferred[Message]:
         self.asked.append((kind, header, bytes(payload)))
@@ -55,7 +57,8 @@ class Bench:
         self.trouble: dict[int, Any] = {}
         self.results: list[Any] = []
         head = PipelineHead(Answer((5, 6, 7), 3, frozenset()), RANGES, row_bytes=8, chunk=2)
-        self.pipeline = LocalPipeline(self.clock, "s", head, self.find, SAMPLER)
+        self.stages: list[WorkerStage] = []
+        self.pipeline = Pipeline(self.clock, "s", head, self.find, SAMPLER)
 
     def find(self, index: int, layers: LayerRange) -> Deferred[Any]:
         if self.no_worker:
@@ -63,7 +66,8 @@ class Bench:
         worker = Worker(100 + len(self.workers), layers == RANGES[-1])
         worker.trouble = self.trouble.pop(len(self.workers), None)
         self.workers.append(worker)
-        return succeed(worker)
+        self.stages.append(WorkerStage(worker.call, "s", worker.kill))
+        return succeed(self.stages[-1])
 
     def run(self) -> Any:
         self.pipeline.run().addBoth(self.results.append)
@@ -77,7 +81,7 @@ def test_an_answer_over_two_workers() -> None:
     assert answer.drawn[0] == words.Drawn(12, -0.5, ((1, -0.5),))
     first, last = bench.workers
     assert first.asked[0] == ("open_session", {"tokens": 6, "session": "s", "epoch": 0}, b"")
-    opened = {"tokens": 6, "sampler": SAMPLER, "session": "s", "epoch": 0}
+    opened = {"tokens": 6, "sampler": SAID, "session": "s", "epoch": 0}
     assert last.asked[0] == ("open_session", opened, ids_bytes((5, 6, 7)))
     about = {"first": 0, "count": 2, "sample": False, "session": "s", "epoch": 0}
     assert first.asked[1] == ("step", {**about, "dtype": "i4", "shape": [2]}, ids_bytes((5, 6)))
@@ -98,7 +102,7 @@ def test_a_stale_answer_is_no_loss() -> None:
     assert bench.run() is not None
     worker = bench.workers[0]
     worker.trouble = Refused("old", code="old_epoch")
-    bench.pipeline._close(words.CloseSession("0/100", 0))
+    bench.pipeline._step(words.SendStep("0/0", 0, 0, 1, (5,), b"", False))
     assert len(bench.workers) == 2
 
 
@@ -118,7 +122,7 @@ def test_a_worker_without_progress_is_killed_and_one_with_some_is_not() -> None:
     assert bench.run() is None
     silent = bench.workers[0]
     bench.clock.advance(STALL_SECONDS - 1)
-    silent.measured({"progress": 1})
+    bench.stages[0].heard()
     bench.clock.advance(STALL_SECONDS - 1)
     assert not silent.killed
     bench.clock.advance(2)
