@@ -21,6 +21,11 @@ class IWorkerPool(Interface):
     def generate(card, request, sink):
         """Run the request in the model's worker (started when needed); return an `IGeneration`."""
 
+    def stage(card, layers, name):
+        """Keep the worker that has these layers of the model (`LayerRange`; None: all, and the text) for a
+        session of this name; loads it when needed. Returns a `workers.stage_lease.StageLease`, which is a
+        `driving.pipeline.StageHandle` once its `ready()` has fired. Raises a `SwarmnodeError`."""
+
     def loaded():
         """A tuple of `values.loading.LoadedModel`, the most recently used first."""
 

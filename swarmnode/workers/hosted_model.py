@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 import structlog
 from twisted.internet.defer import Deferred, succeed
@@ -18,12 +19,16 @@ from swarmnode.workers.load_plan import LoadPlan
 from swarmnode.workers.loading_log import LoadingLog
 from swarmnode.workers.pooled_request import PooledRequest
 from swarmnode.workers.restarts import failures_after, restart_delay
+from swarmnode.workers.stage_lease import StageLease
 
 #: Requests of one model that wait for its worker.
 MAX_WAITING = 512
 #: Seconds during which a load that failed is not tried again: requests get its reason at once.
 LOAD_AGAIN_SECONDS = 2.0
 
+#: Who wants the worker: it waits, runs, may run again, fails.
+Wanting = PooledRequest | StageLease
+Taken = TypeVar("Taken", PooledRequest, StageLease)
 State = Literal["down", "starting", "ready", "stopping"]
 log = structlog.get_logger("workers")
 
@@ -52,8 +57,8 @@ class HostedModel:
         self.last_used = clock.seconds()
         self._clock, self._spawn_worker, self._room = clock, spawn, room
         self._idle_seconds, self._noticed = idle_seconds, noticed
-        self._waiting: deque[PooledRequest] = deque()
-        self._active: set[PooledRequest] = set()
+        self._waiting: deque[Wanting] = deque()
+        self._active: set[Wanting] = set()
         self._worker: Any = None
         self._description: Mapping[str, Any] = {}
         self._failures = 0
@@ -99,7 +104,13 @@ class HostedModel:
 
     def submit(self, request: GenerationRequest, sink: Any) -> PooledRequest:
         """Run the request now, or once the worker is there."""
-        pooled = PooledRequest(request, sink, self._request_over)
+        return self._take(PooledRequest(request, sink, self._request_over))
+
+    def lease(self, name: str) -> StageLease:
+        """Keep the worker for a session of this name, now or once it is there."""
+        return self._take(StageLease(name, lambda: self._description, self._request_over))
+
+    def _take(self, pooled: Taken) -> Taken:
         self.last_used = self._clock.seconds()
         self._disarm_idle()
         if refusal := self._refusal():
@@ -152,8 +163,13 @@ class HostedModel:
         except SwarmnodeError as error:
             self._not_loaded(Failure(error))
             return
-        self._worker.measured = LoadingLog(self.label)
+        self._worker.measured = partial(self._measured, LoadingLog(self.label))
         self._worker.load(self.spec, self.factory).addCallbacks(self._loaded, self._not_loaded)
+
+    def _measured(self, loading: LoadingLog, values: Mapping[str, Any]) -> None:
+        loading(values)
+        for one in (*self._waiting, *self._active):
+            one.measured()
 
     def _loaded(self, description: Mapping[str, Any]) -> None:
         if self.state != "starting":
@@ -179,20 +195,20 @@ class HostedModel:
 
     # Running.
 
-    def _run(self, pooled: PooledRequest) -> None:
+    def _run(self, pooled: Wanting) -> None:
         if pooled.over:
             return
         self._active.add(pooled)
         pooled.run_on(self._worker, self._request_lost)
 
-    def _request_over(self, pooled: PooledRequest) -> None:
+    def _request_over(self, pooled: Wanting) -> None:
         self._active.discard(pooled)
         if pooled in self._waiting:
             self._waiting.remove(pooled)
         self.last_used = self._clock.seconds()
         self._arm_idle()
 
-    def _request_lost(self, pooled: PooledRequest, error: SwarmnodeError) -> None:
+    def _request_lost(self, pooled: Wanting, error: SwarmnodeError) -> None:
         """The worker goes away under a request. The first one to know tells all of us, before its caller
         hears of it and may ask again."""
         self._active.discard(pooled)
@@ -215,6 +231,8 @@ class HostedModel:
             "worker lost", model=self.label, reason=error.message, failures=self._failures, restart_in=delay
         )
         self._noticed("crashed", self.label)
+        for lease in [one for one in self._active if isinstance(one, StageLease)]:
+            lease.fail(error)  # before there is another worker, of which it knows nothing
         self._worker_gone()
 
     def _worker_gone(self) -> None:

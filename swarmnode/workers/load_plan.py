@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from swarmnode.policy.memory import PROCESS_BYTES, budget, footprint_of, held_bytes, kernel_class
 from swarmnode.policy.threads import threads_for
-from swarmnode.values.cards import ModelCard, ModelFacts
+from swarmnode.values.cards import ModelCard
 from swarmnode.values.layers import LayerRange
 from swarmnode.values.loading import LoadSpec
 from swarmnode.values.settings import WorkerSettings
@@ -51,15 +51,22 @@ def workers_budget(memory: Memory, settings: WorkerSettings, held: int) -> int:
 
 
 def plan_load(
-    card: ModelCard, settings: WorkerSettings, cores: int, room: int, options: Mapping[str, Any]
+    card: ModelCard,
+    settings: WorkerSettings,
+    cores: int,
+    room: int,
+    options: Mapping[str, Any],
+    layers: LayerRange | None = None,
 ) -> LoadPlan:
-    """What to load for a card when `room` bytes are for it alone.
+    """What to load for a card, or some of its layers without its text, when `room` bytes are for it alone.
 
     The context is the smaller of the node's and the model's. Keys and values get the room that all slots
     could use, but leave half of what is free to others; the reference holds weights as float32 where they
     fit in the rest.
     """
     spec = _plain_spec(card, settings, cores, options)
+    if layers is not None:
+        spec = replace(spec, label=stage_label(card, layers), layers=layers, text=False, prefix_bytes=0)
     facts = card.facts
     if facts is None:
         return LoadPlan(spec, PROCESS_BYTES)
@@ -70,15 +77,16 @@ def plan_load(
     spec = replace(spec, kv_bytes=min(full, one + free // 2))
     if kernel_class(spec.backend) != "numpy-1":
         return LoadPlan(spec, footprint_of(facts, spec).total)
-    held = _held_bytes(facts)
+    held = held_bytes(facts, layers or LayerRange(0, facts.layers))
     left = room - footprint_of(facts, spec).total
     if held <= min(left, MAX_HELD_BYTES):
         spec = replace(spec, dequantised_bytes=held)
     return LoadPlan(spec, footprint_of(facts, spec).total)
 
 
-def _held_bytes(facts: ModelFacts) -> int:
-    return held_bytes(facts, LayerRange(0, facts.layers))
+def stage_label(card: ModelCard, layers: LayerRange | None) -> str:
+    """What a worker for some layers of a model is called."""
+    return card.label if layers is None else f"{card.label} [{layers}]"
 
 
 def _plain_spec(

@@ -14,16 +14,20 @@ from swarmnode.policy.memory import choose_eviction
 from swarmnode.values.cards import ModelCard
 from swarmnode.values.errors import LocalFault, SwarmnodeError, Unavailable
 from swarmnode.values.generation import Failed, GenerationRequest
+from swarmnode.values.layers import LayerRange
 from swarmnode.values.loading import LoadedModel
 from swarmnode.values.settings import WorkerSettings
 from swarmnode.workers.hosted_model import HostedModel
-from swarmnode.workers.load_plan import Memory, plan_load, workers_budget
+from swarmnode.workers.load_plan import Memory, plan_load, stage_label, workers_budget
 from swarmnode.workers.process import WorkerProcess
+from swarmnode.workers.stage_lease import StageLease
 
 log = structlog.get_logger("workers")
 
 #: Models of which the pool remembers anything at a time.
 MAX_MODELS = 256
+#: Seconds after its last session that a worker for some layers of a model stays at most.
+STAGE_IDLE_SECONDS = 120.0
 
 
 class _Over:
@@ -75,6 +79,11 @@ class WorkerPool:
             sink.event(Failed(error))
             return _Over()
 
+    def stage(self, card: ModelCard, layers: LayerRange | None, name: str) -> StageLease:
+        """As `IWorkerPool` says."""
+        whole = card.facts is not None and layers == LayerRange(0, card.facts.layers)
+        return self._model(card, None if whole else layers).lease(name)
+
     def preload(self, card: ModelCard) -> None:
         """Load a model before anybody asks for it; failures are logged, and told to who asks then."""
         try:
@@ -82,7 +91,7 @@ class WorkerPool:
         except SwarmnodeError as error:
             log.warning("model not preloaded", model=card.label, reason=error.message)
 
-    def _model(self, card: ModelCard) -> HostedModel:
+    def _model(self, card: ModelCard, layers: LayerRange | None = None) -> HostedModel:
         if self._stopping:
             raise _node_stopping()
         if card.backend not in self._backends:
@@ -91,21 +100,25 @@ class WorkerPool:
                 code="backend_missing",
                 hint="See `swarmnode plugins` for what is there.",
             )
-        model = self._models.get(card.label)
+        label = stage_label(card, layers)
+        model = self._models.get(label)
         if model is None or (model.spec.path != card.path and model.state == "down"):
             self._forget_idle()
-            model = self._models[card.label] = self._hosted(card)
+            model = self._models[label] = self._hosted(card, layers)
         return model
 
-    def _hosted(self, card: ModelCard) -> HostedModel:
+    def _hosted(self, card: ModelCard, layers: LayerRange | None) -> HostedModel:
         options, cores = self._options(card), self._machine().cores
+        idle = float(self._settings.idle_unload_seconds)
+        if layers is not None:  # it may be another node's wish, and must not stay for ever
+            idle = min(idle or STAGE_IDLE_SECONDS, STAGE_IDLE_SECONDS)
         return HostedModel(
-            plan_load(card, self._settings, cores, self._budget(), options),
+            plan_load(card, self._settings, cores, self._budget(), options, layers),
             self._backends[card.backend],
             clock=self._reactor,
             spawn=self._spawn,
             room=self._make_room,
-            idle_seconds=float(self._settings.idle_unload_seconds),
+            idle_seconds=idle,
             noticed=self._noticed,
         )
 

@@ -75,6 +75,9 @@ class PooledRequest:
         self._running = None
         return True
 
+    def measured(self) -> None:
+        """The worker has said something of itself, of which events tell more."""
+
     def fail(self, error: SwarmnodeError) -> None:
         """End it with an error."""
         self.event(Failed(error))
