@@ -84,6 +84,8 @@ class ReportPeers:
             if trips.least is not None:
                 answer["measured_min_rtt_ms"] = milliseconds(trips.least)
             answer["rtt_samples"] = trips.samples
+        # Nobody noted how it was found: it was reached because the swarm knows it, or the DHT does.
+        answer.setdefault("how_found", "gossip")
         if member is not None and not member.measured and member.rtt is not None:
             answer["predicted_rtt_ms"] = milliseconds(member.rtt)
         if (greeted := self._hello.facts(peer)) is not None:
