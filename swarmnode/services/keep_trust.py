@@ -93,6 +93,7 @@ class KeepTrust:
         self._forgotten: set[str] = set()
         self._listeners: list[Listener] = []
         self._loaded = self._stopped = False
+        self._last_fault: SwarmnodeError | None = None
         self._timers: dict[str, DelayedCall] = {}
         for peer, why in (vouched or {}).items():
             self.vouch(peer, why)
@@ -129,8 +130,9 @@ class KeepTrust:
         """The peer is to blame for this, if the error says so; other errors cost nothing."""
         event = event_of(error)
         if event is not None:
-            self._log.info("a peer lost trust", peer=peer, event=event.value, code=error.code)
+            self._last_fault = error
             self.record(peer, event)
+            self._log.info("a peer lost trust", peer=peer, what=event.value, code=error.code)
 
     def vouch(self, peer: str, why: Vouch) -> None:
         """The user stands up for the peer. Again, for the same reason: nothing."""
@@ -176,7 +178,10 @@ class KeepTrust:
             self.vouch(peer, Vouch.LOOPBACK)
 
     def peer_disconnected(self, peer: str, error: SwarmnodeError | None) -> None:
-        """Whoever connects next with this id may do so from elsewhere."""
+        """Whoever connects next with this id may do so from elsewhere. What it did to the connection is its
+        fault too; who told of a fault already, and then disconnected it, does so with the same error."""
+        if error is not None and error is not self._last_fault:
+            self.penalise(peer, error)
         self.withdraw(peer, Vouch.LOOPBACK)
 
     def peer_quiet(self, peer: str, seconds: float) -> None:

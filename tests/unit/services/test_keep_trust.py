@@ -22,8 +22,9 @@ class Log:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def _line(self, text: str, **_: Any) -> None:
-        self.lines.append(text)
+    def _line(self, event: str, **_: Any) -> None:
+        """Named as with structlog: no field may have this name."""
+        self.lines.append(event)
 
     info = warning = error = _line
 
@@ -100,6 +101,20 @@ def test_an_error_costs_what_its_code_says_and_others_nothing():
     world.trust.penalise("c", Unavailable("x", code="timeout"))
     assert [world.trust.score(peer) for peer in "abc"] == pytest.approx([0.2, 0.35, 0.4])
     assert [known.peer for known in world.trust.snapshot()] == ["a", "b"]
+
+
+def test_what_a_peer_does_to_its_connection_costs_once():
+    world = World()
+    world.trust.start()
+    told = PeerFault("x", code="bad_message")
+    world.trust.penalise("told", told)
+    world.trust.peer_disconnected("told", told)
+    world.trust.peer_disconnected("caught", PeerFault("x", code="window_overrun"))
+    world.trust.peer_disconnected("gone", Unavailable("x", code="peer_silent"))
+    assert [world.trust.score(peer) for peer in ("told", "caught", "gone")] == pytest.approx(
+        [0.35, 0.35, 0.4]
+    )
+    assert world.log.lines == ["a peer lost trust"] * 2
 
 
 def test_a_vouch_counts_once_for_each_reason_and_can_be_withdrawn():
