@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
+from structlog import get_logger
 from twisted.internet import error as twisted_errors
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -16,7 +17,7 @@ from zope.interface import implementer
 from swarmnode.interfaces.host import Connection
 from swarmnode.interfaces.transport import ICarrier, IListening
 from swarmnode.network.connection import connect_protocol
-from swarmnode.network.doorstep import Doorstep
+from swarmnode.network.doorstep import Doorstep, Tally
 from swarmnode.network.link import as_error
 from swarmnode.network.listening import ReservedPort
 from swarmnode.values.errors import LocalFault, Refused, SwarmnodeError, Unavailable
@@ -24,6 +25,7 @@ from swarmnode.values.multiaddr import Multiaddr, tcp_address
 from swarmnode.values.network import NetworkSettings
 
 NAME = "tcp"
+log = get_logger("tcp")
 #: How long a system may take to answer a connection request.
 CONNECT_SECONDS = 10.0
 
@@ -82,7 +84,7 @@ class TcpCarrier:
         reserved, self._reserved = self._reserved, None
         if reserved is None:
             reserved = _reserve(address.host or "", address.port or 0)
-        return TcpListening(reserved, self._reactor, _Server(self.end, accept))
+        return TcpListening(reserved, self._reactor, _Server(self.end, accept, self._reactor.seconds))
 
 
 @implementer(IListening)
@@ -117,27 +119,41 @@ class _Server(Factory):
 
     noisy = False
 
-    def __init__(self, end: Callable[..., Any], accept: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, end: Callable[..., Any], accept: Callable[[Connection], None], seconds: Callable[[], float]
+    ) -> None:
         self._end, self._accept = end, accept
-        self._doorstep = Doorstep()
+        self._doorstep, self._tally = Doorstep(seconds), Tally(seconds)
 
     def buildProtocol(self, addr: Any) -> Protocol | None:
         """None: Twisted closes it."""
         remote = place_of(addr)
-        if remote is None or not self._doorstep.enter(str(remote.host)):
+        if remote is None or not self._doorstep.has_room(str(remote.host)):
             return None
         return _Threshold(lambda transport: self._enter(transport, remote))
 
     def _enter(self, transport: Any, remote: Multiaddr) -> Protocol:
         protocol, secured = self._end(transport, initiator=False, expected=None, remote=remote)
+        number = self._doorstep.enter(str(remote.host), secured.cancel)
 
         def leave(result: Any) -> Any:
-            self._doorstep.leave(str(remote.host))
+            self._doorstep.leave(number)
             return result
 
-        # Strangers fail in many ways, which is no news.
-        secured.addBoth(leave).addCallbacks(self._accept, lambda why: None)
+        secured.addBoth(leave).addCallbacks(self._accept, self._failed, errbackArgs=(remote,))
         return protocol
+
+    def _failed(self, why: Failure, remote: Multiaddr) -> None:
+        """Strangers fail in many ways, which is no news; but the first of a kind may explain something."""
+        error = as_error(why.value, "Securing failed")
+        count = self._tally.count(error.code)
+        if count is not None:
+            log.info(
+                "an inbound connection was not secured",
+                address=str(remote),
+                reason=error.message,
+                times=count,
+            )
 
 
 class _Dial(ClientFactory):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.internet import error as twisted_errors
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from swarmnode.interfaces.transport import ICarrier, IListening
-from swarmnode.network.doorstep import MAX_UNSECURED, MAX_UNSECURED_PER_IP, Doorstep
+from swarmnode.network.doorstep import MAX_UNSECURED, MAX_UNSECURED_PER_IP
 from swarmnode.network.tcp import CONNECT_SECONDS, TcpCarrier, place_of
 from swarmnode.values.errors import PeerFault, Unavailable
 from swarmnode.values.multiaddr import Multiaddr, tcp_address
@@ -217,19 +215,3 @@ def test_what_tcp_dials() -> None:
         "/dns4/host/tcp/1": False,
     }.items():
         assert carrier.dials(Multiaddr.parse(text)) is yes
-
-
-@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["127.0.0.1", "::1", "1.1.1.1", "2.2.2.2"]))))
-def test_the_doorstep_counts(steps: list[tuple[bool, str]]) -> None:
-    doorstep = Doorstep()
-    inside: list[str] = []
-    for enters, ip in steps * 20:
-        if enters:
-            if doorstep.enter(ip):
-                inside.append(ip)
-        elif ip in inside:
-            doorstep.leave(ip)
-            inside.remove(ip)
-        assert len(doorstep) == len(inside) <= MAX_UNSECURED
-        for each in ("1.1.1.1", "2.2.2.2"):
-            assert inside.count(each) <= MAX_UNSECURED_PER_IP
