@@ -26,6 +26,7 @@ from swarmnode.observability.outlets import DescriptorOutlet, FileOutlet, Outlet
 from swarmnode.observability.queued_outlet import CLOSE_SECONDS, QueuedOutlet
 from swarmnode.observability.redaction import MAX_TRACEBACK_CHARS, Secrets
 from swarmnode.observability.rendering import Entry, render_json, render_pretty
+from swarmnode.observability.repetition import OF_PEERS, Repetition
 from swarmnode.observability.request_log import RequestLog, summary_line
 from swarmnode.values.errors import Refused
 from swarmnode.values.settings import LogSettings
@@ -56,14 +57,15 @@ class Logs:
         outlet: Outlet,
         render: Callable[[Entry], str],
         stamp: Callable[[], float] = time.time,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self.level = level
         self.observer = twisted_observer(self)
         self._rank = LEVELS.index(level)
         self._outlet = outlet
         self._render = render
-        self._stamp = stamp
-        self._secrets = Secrets()
+        self._stamp, self._seconds = stamp, seconds
+        self._secrets, self._repetition = Secrets(), Repetition()
         self._undo: list[Callable[[], None]] = []
 
     def hide(self, secret: str) -> None:
@@ -96,6 +98,17 @@ class Logs:
                 )
             )
         )
+
+    def write_unless_repeated(
+        self, level: str, logger: str, event: str, fields: Mapping[str, Any], exception: str = ""
+    ) -> None:
+        """Write an entry, unless it is one of many that peers cause. Above `info` all are written."""
+        if logger in OF_PEERS and self._rank <= LEVELS.index("info"):
+            untold = self._repetition.untold(logger, event, self._seconds())
+            if untold is None:
+                return
+            fields = {**fields, "untold": untold} if untold else fields
+        self.write(level, logger, event, fields, exception)
 
     def connect(self, *, twisted: bool) -> None:
         """Become the log of this process."""
@@ -228,7 +241,7 @@ def _write_structlog(logs: Logs, logger: _Name, method: str, fields: dict[str, A
     event = fields.pop("event", "")
     exception = _traceback(fields.pop("exc_info", None))
     fields.pop("stack_info", None)
-    logs.write(_OF_METHOD.get(method, method), logger.name, event, fields, exception)
+    logs.write_unless_repeated(_OF_METHOD.get(method, method), logger.name, str(event), fields, exception)
 
 
 def _traceback(exc_info: Any) -> str:
