@@ -36,6 +36,8 @@ class Listeners:
         self._lost = lost
         self._listening: list[Any] = []
         self._everywhere: tuple[Multiaddr, ...] = ()
+        self._told: tuple[Multiaddr, ...] = ()
+        self._told_for: tuple[Multiaddr, ...] = ()
         self._read: float | None = None
 
     def start(self, accept: Callable[[Connection], None]) -> Deferred[Any]:
@@ -76,8 +78,9 @@ class Listeners:
     def addresses(self) -> tuple[Multiaddr, ...]:
         """What others may dial; loopback only where there is nothing else."""
         everywhere = self.everywhere()
-        specific = [a for a in everywhere if not (a.ip is not None and a.ip.is_loopback)]
-        return usable_addresses(specific or everywhere)
+        if everywhere is not self._told_for:
+            self._told, self._told_for = _told(everywhere), everywhere
+        return self._told
 
     def everywhere(self) -> tuple[Multiaddr, ...]:
         """All addresses at which this node answers, loopback too; the same object while they stay as they
@@ -91,6 +94,11 @@ class Listeners:
             if found != self._everywhere:
                 self._everywhere = found
         return self._everywhere
+
+
+def _told(everywhere: Sequence[Multiaddr]) -> tuple[Multiaddr, ...]:
+    specific = [a for a in everywhere if not (a.ip is not None and a.ip.is_loopback)]
+    return usable_addresses(specific or everywhere)
 
 
 def _expanded(address: Multiaddr, places: Sequence[IP]) -> list[Multiaddr]:

@@ -12,6 +12,7 @@ import binascii
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from swarmnode.values.errors import Refused
 from swarmnode.values.peer_id import peer_id_bytes, peer_id_text
@@ -21,6 +22,7 @@ MAX_BYTES = 1024
 MAX_TEXT = 2048
 MAX_PARTS = 16
 MAX_PORT = 65535
+_REMEMBERED = 4096
 #: Host names as in RFC 1123, with `_` as service names have it.
 _NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 
@@ -211,7 +213,7 @@ class Multiaddr:
     def ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         """The IP address it begins with; None for names."""
         name, value = self._head
-        return ipaddress.ip_address(value) if name in ("ip4", "ip6") else None
+        return _ip(value) if name in ("ip4", "ip6") else None
 
     @property
     def _head(self) -> tuple[str, str]:
@@ -224,6 +226,11 @@ class Multiaddr:
     def with_peer(self, peer: str) -> Multiaddr:
         """The same with this peer id at its end."""
         return Multiaddr((*self.without_peer().parts, ("p2p", peer)))
+
+
+@lru_cache(_REMEMBERED)
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(text)
 
 
 def tcp_address(host: str, port: int) -> Multiaddr:

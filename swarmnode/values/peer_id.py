@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from functools import lru_cache
 
 from swarmnode.values.errors import Refused
 
@@ -30,6 +31,8 @@ _CID_PREFIX = bytes([0x01, 0x72])
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _DIGITS = {char: value for value, char in enumerate(_ALPHABET)}
 _BASE36_DIGITS = {char: value for value, char in enumerate("0123456789abcdefghijklmnopqrstuvwxyz")}
+#: Ids that need not be computed again: nearly every message names some, mostly the same ones.
+_REMEMBERED = 4096
 
 
 def base58_encode(data: bytes) -> str:
@@ -68,6 +71,7 @@ def decode_public_key(encoded: bytes) -> bytes:
     return encoded[len(_PUBLIC_KEY_PREFIX) :]
 
 
+@lru_cache(_REMEMBERED)
 def peer_id(public_key: bytes) -> str:
     """The peer id of an Ed25519 public key of 32 bytes."""
     return base58_encode(_MULTIHASH_PREFIX + encode_public_key(public_key))
@@ -99,11 +103,13 @@ def parse_peer_id(text: str) -> str:
     return base58_encode(peer_id_bytes(text))
 
 
+@lru_cache(_REMEMBERED)
 def peer_id_bytes(peer: str) -> bytes:
     """The multihash of a peer id, its binary form. Raises `Refused`."""
     return _checked_multihash(_multihash(peer), peer)
 
 
+@lru_cache(_REMEMBERED)
 def peer_id_text(multihash: bytes) -> str:
     """The text of a binary peer id: an identity multihash (Ed25519, secp256k1) or a SHA-256 (RSA, ECDSA).
     Raises `Refused`."""

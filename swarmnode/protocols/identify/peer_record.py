@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from swarmnode.protocols.identify.messages import MAX_ADDRESSES, read_addresses
 from swarmnode.protocols.identity.envelope import open_envelope, seal
@@ -21,6 +22,8 @@ DOMAIN = b"libp2p-peer-record"
 #: The multicodec 0x0301, libp2p-peer-record.
 PAYLOAD_TYPE = b"\x03\x01"
 MAX_RECORD_BYTES = 8 * 1024
+#: Records that are not checked again: the same ones come from peer after peer.
+_REMEMBERED = 1024
 
 _WIRE = schema(
     "peer_record",
@@ -50,6 +53,7 @@ def seal_record(signer: Signer, sequence: int, addresses: Sequence[Multiaddr]) -
     return seal(signer.public_key, signer.sign, DOMAIN, PAYLOAD_TYPE, record.SerializeToString())
 
 
+@lru_cache(_REMEMBERED)
 def open_record(envelope: bytes) -> PeerRecord:
     """What a record says, once its signature holds and its signer is the one it is about. Raises
     `PeerFault`; `bad_public_key` means no more than that the key is of a kind we cannot check."""
