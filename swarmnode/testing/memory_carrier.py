@@ -78,10 +78,12 @@ class MemoryListening:
 
 @implementer(ICarrier)
 class MemoryCarrier:
-    """One node's way into the network. ip: its address; it answers at loopback addresses too."""
+    """One node's way into the network. ip: its address; it answers at loopback addresses too. clock: the
+    node's own, when it can be stopped by itself; the network's otherwise."""
 
-    def __init__(self, net: MemoryNet, peer: str, ip: str) -> None:
+    def __init__(self, net: MemoryNet, peer: str, ip: str, clock: Clock | None = None) -> None:
         self.net, self.peer, self.ip = net, peer, ip
+        self.clock = net.clock if clock is None else clock
         self._ends: dict[int, MemoryConnection] = {}
 
     def dials(self, address: Multiaddr) -> bool:
@@ -114,17 +116,18 @@ class MemoryCarrier:
         since = net.clock.seconds()
         secret = hashlib.sha256(f"{number} {self.peer} {other.peer}".encode()).digest()
         ours = MemoryConnection(
-            net.clock,
+            self.clock,
             LinkInfo(number, other.peer, remote, local, False, "memory", since, secret),
             first_stream=1,
         )
         theirs = MemoryConnection(
-            net.clock,
+            other.clock,
             LinkInfo(target, self.peer, local, remote, True, "memory", since, secret),
             first_stream=2,
         )
-        ours.pipe = Pipe(net.clock, lambda size: net.way(self.ip, other.ip, size), theirs.deliver)
-        theirs.pipe = Pipe(net.clock, lambda size: net.way(other.ip, self.ip, size), ours.deliver)
+        # What arrives waits as long as whoever it is for does nothing.
+        ours.pipe = Pipe(other.clock, lambda size: net.way(self.ip, other.ip, size), theirs.deliver)
+        theirs.pipe = Pipe(self.clock, lambda size: net.way(other.ip, self.ip, size), ours.deliver)
         self.keep(ours)
         theirs.arrived = lambda: other.take(theirs, listening)
         ours.send("secured", 0, None, HANDSHAKE_BYTES)
@@ -152,7 +155,8 @@ class _Dial:
         ip = address.ip
         self._ip = carrier.ip if ip is not None and ip.is_loopback else str(ip)
         self._net = carrier.net
-        self._until = self._net.clock.seconds() + DIAL_SECONDS
+        self._clock = carrier.clock
+        self._until = self._clock.seconds() + DIAL_SECONDS
         self._retry = FIRST_RETRY_SECONDS
         self._call: Any = None
         self.deferred: Deferred[Any] = Deferred(lambda _: self._stop())
@@ -180,7 +184,7 @@ class _Dial:
             self._later(delay, arrived)
 
     def _later(self, delay: float, function: Callable[[], None]) -> None:
-        clock = self._net.clock
+        clock = self._clock
         if clock.seconds() + delay >= self._until:
             late = Unavailable(f"no answer within {DIAL_SECONDS:.0f} s", code="dial_timeout")
             self._call = clock.callLater(self._until - clock.seconds(), self._fail, late)
