@@ -68,6 +68,25 @@ export async function withPage(options, body) {
 export const answerWith = (page, path, status, body) =>
   page.route(`**${path}`, (route) => route.fulfill({ status, json: body }));
 
+/** Whatever is wider than the window, or than `frame`, without a scroller of its own. */
+export const overflowing = (page, frame = "#scroller") =>
+  page.evaluate((selector) => {
+    const inScroller = (node) => node.parentElement.closest("pre, .table");
+    const visible = (node) => node.checkVisibility({ visibilityProperty: true });
+    const wide = [...document.body.querySelectorAll("*")].filter((node) => {
+      const box = node.getBoundingClientRect();
+      const outside = box.right > innerWidth + 0.5 || box.left < -0.5;
+      return box.width > 1 && outside && visible(node) && !inScroller(node);
+    });
+    const frames = [document.scrollingElement, document.querySelector(selector)];
+    const scrolled = frames.filter((node) => node.scrollWidth > node.clientWidth);
+    return [...wide, ...scrolled].map((node) => `${node.tagName}.${node.getAttribute("class")}`);
+  }, frame);
+
+/** The page opens in these colours. */
+export const remembered = (colours) => (page) =>
+  page.addInitScript((name) => localStorage.setItem("swarmnode.theme", name), colours);
+
 /** The page gets no key by its nonce, as when it is opened from another computer. */
 export const withoutNonce = (page) => answerWith(page, "/api/admin/page-key", 403, { error: { message: "no" } });
 

@@ -16,8 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from fake_network import PEER_ID, FakeNetwork
+
 PAGE = Path(__file__).resolve().parents[2] / "web_ui"
-PEER_ID = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
 CSP = (
     "default-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; "
     "img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
@@ -111,6 +112,7 @@ class FakeNode(ThreadingHTTPServer):
         self.nonces: set[str] = set()
         self.active = 0
         self.began = time.monotonic()
+        self.network = FakeNetwork()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away in the middle is nothing to report."""
@@ -120,12 +122,12 @@ class FakeNode(ThreadingHTTPServer):
         return {
             "node_id": PEER_ID,
             "peer_id": PEER_ID,
-            "addresses": [f"/ip4/127.0.0.1/tcp/8810/p2p/{PEER_ID}"],
+            "addresses": self.network.addresses(),
             "version": "0.1.0",
             "uptime_seconds": time.monotonic() - self.began + 11520,
             "ready": True,
             "active_requests": self.active,
-            "peers": 0,
+            "peers": sum(peer["connected"] for peer in self.network.peers()),
             "models": list(NAMES),
             "unusable_models": {},
             "loaded_models": [{"id": "guide", "state": "ready", "resident_bytes": 61_000_000}],
@@ -143,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
-        if path in ("/", "/chat", "/admin"):
+        if path in ("/", "/chat") or path.startswith("/admin"):
             self._page()
         elif path.startswith("/static/"):
             self._file(path)
@@ -156,6 +158,10 @@ class Handler(BaseHTTPRequestHandler):
             self._json(200, {"object": "list", "data": MODELS})
         elif path == "/v1/status":
             self._json(200, self.server.status())
+        elif path == "/api/admin/peers":
+            self._json(200, {"peers": self.server.network.peers()})
+        elif path == "/api/admin/network-code":
+            self._json(200, self.server.network.code())
         else:
             self._error(404, "No such route", "not_found")
 
@@ -167,6 +173,8 @@ class Handler(BaseHTTPRequestHandler):
             self._error(401, "The API key is missing or wrong", "invalid_api_key")
         elif self.path == "/v1/chat/completions":
             self._chat(json.loads(body))
+        elif self.path == "/api/admin/join-network":
+            self._json(*self.server.network.join(json.loads(body)))
         else:
             self._error(404, "No such route", "not_found")
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 
-import { ask, DESKTOP, PHONE, picture, withoutNonce, withPage } from "./browser.mjs";
+import { ask, DESKTOP, overflowing, PHONE, picture, remembered, withoutNonce, withPage } from "./browser.mjs";
 import { CONVERSATION, LONG_ANSWER } from "./sample_text.mjs";
 import { answer, controlStream, finish, say } from "./stream.mjs";
 import { lowContrast } from "./contrast.mjs";
@@ -17,21 +17,6 @@ async function converse(page) {
     await answer(page, reply);
   }
 }
-
-/** Whatever is wider than the window without a scroller of its own. */
-const overflowing = (page) =>
-  page.evaluate(() => {
-    const inScroller = (node) => node.parentElement.closest("pre, .table");
-    const visible = (node) => node.checkVisibility({ visibilityProperty: true });
-    const wide = [...document.body.querySelectorAll("*")].filter((node) => {
-      const box = node.getBoundingClientRect();
-      const outside = box.right > innerWidth + 0.5 || box.left < -0.5;
-      return box.width > 1 && outside && visible(node) && !inScroller(node);
-    });
-    const frames = [document.scrollingElement, document.querySelector("#scroller")];
-    const scrolled = frames.filter((node) => node.scrollWidth > node.clientWidth);
-    return [...wide, ...scrolled].map((node) => `${node.tagName}.${node.getAttribute("class")}`);
-  });
 
 suite("look", () => {
   test("the toggle switches the theme, and the browser remembers it", () =>
@@ -69,7 +54,7 @@ suite("look", () => {
         await ask(page, `${"Supercalifragilistic".repeat(12)} https://example.org/${"a/".repeat(120)}`);
         await answer(page, `${LONG_ANSWER}\n\n${"unbroken".repeat(60)} \`${"x".repeat(300)}\` # ${"H".repeat(200)}`);
         assert.deepEqual(await overflowing(page), []);
-        for (const opener of ["#open-settings", "#open-node"]) {
+        for (const opener of ["#open-settings", "#open-node", "#open-network"]) {
           await page.locator(opener).click();
           await page.locator(".drawer:visible").waitFor();
           assert.deepEqual(await overflowing(page), []);
@@ -145,6 +130,3 @@ suite("look", () => {
       await picture(page, "phone-key-dialog");
     }));
 });
-
-const remembered = (colours) => (page) =>
-  page.addInitScript((name) => localStorage.setItem("swarmnode.theme", name), colours);

@@ -12,4 +12,5 @@ await import("./text_suite.mjs");
 await import("./chat_suite.mjs");
 await import("./safety_suite.mjs");
 await import("./use_suite.mjs");
+await import("./network_suite.mjs");
 await import("./look_suite.mjs");

@@ -1,10 +1,12 @@
-// The page's reading of streams and Markdown, without a browser.
+// The page's reading of streams, Markdown and other computers' words, without a browser.
 
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 
 import { parseInline } from "../../web_ui/static/js/inline.js";
 import { parseBlocks } from "../../web_ui/static/js/markdown.js";
+import { PeerOrder, plain, readPeers, shortId } from "../../web_ui/static/js/peers.js";
+import { byReach, onlyHere, reachOf } from "../../web_ui/static/js/reach.js";
 import { EventParser, MAX_EVENT_CHARS } from "../../web_ui/static/js/sse.js";
 
 const kinds = (text) => parseBlocks(text).map((block) => block.kind);
@@ -92,5 +94,49 @@ suite("Markdown", () => {
     }
     const deep = parseBlocks(`${">".repeat(500)} deep`);
     assert.match(JSON.stringify(deep), /deep/);
+  });
+});
+
+suite("other computers", () => {
+  test("text of others loses what cannot be seen, and its length", () => {
+    assert.equal(plain("  swarmnode/0.1.0 "), "swarmnode/0.1.0");
+    assert.equal(plain("a\u202eb\u0000c\u200bd\ne\u2028f"), "abcdef");
+    assert.equal(plain("x".repeat(1e6)).length, 48);
+    assert.deepEqual([undefined, null, 7, {}, ["x"]].map((value) => plain(value)), ["", "", "", "", ""]);
+    assert.equal(shortId("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"), "…AJU5SA");
+    assert.equal(shortId("12D3Koo"), "12D3Koo");
+  });
+
+  test("an address says who can use it", () => {
+    const kind = (host, family = host.includes(":") ? "ip6" : "ip4") => reachOf(`/${family}/${host}/tcp/8810/p2p/12D3`).kind;
+    const expected = {
+      self: ["127.0.0.1", "127.8.9.1", "::1"],
+      house: ["10.0.0.1", "172.16.0.1", "172.31.255.1", "192.168.0.9", "fd00::1", "fc12:3::1"],
+      vpn: ["100.64.0.1", "100.101.7.9", "100.127.255.1", "fd7a:115c:a1e0::5"],
+      cable: ["169.254.1.1", "fe80::1", "febf::1"],
+      internet: ["8.8.8.8", "172.15.0.1", "172.32.0.1", "100.63.0.1", "100.128.0.1", "192.169.0.1", "2001:db8::1", "fec0::1"],
+    };
+    for (const [name, hosts] of Object.entries(expected)) for (const host of hosts) assert.equal(kind(host), name, host);
+    assert.deepEqual(reachOf("/dns4/home.example/udp/8800/quic-v1"), { kind: "name", place: "home.example:8800" });
+    assert.equal(reachOf("/ip6/fd00::1/tcp/9").place, "[fd00::1]:9");
+    assert.deepEqual(reachOf("/memory/7"), { kind: "other", place: "/memory/7" });
+    assert.deepEqual(byReach(["/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/1", "/ip4/8.8.8.8/tcp/1"]).map((one) => one.kind), ["internet", "house", "self"]);
+    assert.deepEqual([["/ip4/127.0.0.1/tcp/1"], ["/ip6/::1/tcp/1", "/ip4/10.0.0.1/tcp/1"]].map(onlyHere), [true, false]);
+  });
+
+  test("nobody moves for a faster answer, and a place that was given up is not kept", () => {
+    const [order, one] = [new PeerOrder(), (id, roundTrip, connected = true) => ({ id, roundTrip, connected })];
+    const ids = (peers) => order.arrange(peers).map(({ id }) => id).join("");
+    assert.equal(ids([one("c", null), one("b", 9), one("a", 30), one("d", 1, false)]), "bacd");
+    assert.equal(ids([one("a", 1), one("b", 90), one("c", 2), one("d", 1)]), "dbac");
+    assert.equal(ids([one("b", 90), one("c", 2), one("x", 0.1)]), "bcx");
+    assert.equal(ids([one("a", 1), one("b", 90), one("c", 2), one("x", 0.1)]), "bcxa");
+  });
+
+  test("a list is read whatever stands in it, and what is no list is refused", () => {
+    const [peer, ...more] = readPeers({ peers: [null, { node_id: "a", trust_score: 7, latency_ms: "1", healthy: 1 }, { node_id: "a" }] });
+    assert.equal(more.length, 0);
+    assert.deepEqual([peer.state, peer.trust, peer.roundTrip], ["quiet", null, null]);
+    for (const answer of [null, {}, [], { peers: {} }, "peers"]) assert.throws(() => readPeers(answer), { name: "ApiError" });
   });
 });

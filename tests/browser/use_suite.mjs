@@ -45,7 +45,7 @@ suite("use", () => {
         seen.push(id);
       }
       assert.equal(seen[0], "skip");
-      for (const id of ["new-chat", "theme-toggle", "model", "open-node", "open-settings", "question"]) {
+      for (const id of ["new-chat", "theme-toggle", "model", "open-node", "open-network", "open-settings", "question"]) {
         assert.ok(seen.includes(id), `Tab does not reach ${id}: ${seen}`);
       }
       const nameless = await page.evaluate(() => {

@@ -21,14 +21,32 @@ function listen(node, listeners) {
   for (const [type, listener] of Object.entries(listeners)) node.addEventListener(type, listener);
 }
 
+/** An element of a drawing, with attributes by their names. */
+export function drawn(tag, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+/** Change what differs and nothing else: a selection, and the browser's layout, survive. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** The same for being seen at all. */
+export function setHidden(node, flag) {
+  if (node.hidden !== flag) node.hidden = flag;
+}
+
+/** The same for an attribute. */
+export function setAttribute(node, name, value) {
+  if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+}
+
 /** A drawing of the sprite, for decoration: hidden from assistive technology. */
 export function icon(name) {
-  const svg = document.createElementNS(SVG, "svg");
-  const use = document.createElementNS(SVG, "use");
-  svg.setAttribute("aria-hidden", "true");
-  use.setAttribute("href", `#icon-${name}`);
-  svg.append(use);
-  return svg;
+  return drawn("svg", { "aria-hidden": "true" }, drawn("use", { href: `#icon-${name}` }));
 }
 
 /** A button that shows a drawing only; `label` is what it says to everybody else. */

@@ -5,13 +5,19 @@ import { byId } from "./dom.js";
 const NARROW = matchMedia("(max-width: 860px)");
 const OVERLAY = matchMedia("(max-width: 1180px)");
 
-const DRAWERS = { settings: ["settings-drawer", "open-settings"], node: ["node-drawer", "open-node"] };
+const DRAWERS = {
+  settings: ["settings-drawer", "open-settings"],
+  node: ["node-drawer", "open-node"],
+  network: ["network-drawer", "open-network"],
+};
+/** Those that lie over the page however wide the window is. */
+const WIDE = ["network"];
 
 export class Drawers {
   #open = null;
   #sidebar = false;
 
-  /** `changed(name)` is called with `settings`, `node` or null. */
+  /** `changed(name)` is called with a name of `DRAWERS`, or null. */
   constructor(changed) {
     this.changed = changed;
     for (const [name, [drawer, opener]] of Object.entries(DRAWERS)) {
@@ -59,9 +65,13 @@ export class Drawers {
   /** Close whatever lies over the page; returns whether something did. */
   dismiss() {
     if (this.#sidebar && NARROW.matches) this.showSidebar(false);
-    else if (this.#open && OVERLAY.matches) this.close();
+    else if (this.#covers()) this.close();
     else return false;
     return true;
+  }
+
+  #covers() {
+    return this.#open !== null && (OVERLAY.matches || WIDE.includes(this.#open));
   }
 
   /** Whatever lies over the page keeps the keyboard: the page beneath is inert. */
@@ -71,11 +81,12 @@ export class Drawers {
       byId(opener).setAttribute("aria-expanded", String(this.#open === name));
     }
     const sidebarOver = NARROW.matches && this.#sidebar;
-    const over = sidebarOver || (OVERLAY.matches && this.#open !== null);
+    const over = sidebarOver || this.#covers();
     byId("sidebar").classList.toggle("shown", sidebarOver);
     byId("sidebar").inert = NARROW.matches ? !sidebarOver : over;
     byId("open-sidebar").setAttribute("aria-expanded", String(sidebarOver));
     byId("backdrop").hidden = !over;
     byId("main").inert = over;
+    byId("skip").inert = over;
   }
 }

@@ -11,6 +11,7 @@ import { loadTexts, t, translate } from "./i18n.js";
 import { askForKey } from "./key_dialog.js";
 import { Keys } from "./keys.js";
 import { Models } from "./models.js";
+import { wireNetworkPanel } from "./network_panel.js";
 import { wireNodePanel } from "./node_panel.js";
 import { NodeStatus } from "./node_status.js";
 import { wireNotice } from "./notice.js";
@@ -57,11 +58,16 @@ function wireKeyboard(chat, drawers) {
 
 function wireNode(api, models, drawers) {
   const show = wireNodePanel();
-  const status = new NodeStatus(api, () => drawers.open === "node", (facts) => {
+  const network = wireNetworkPanel(api, () => drawers.open === "network");
+  const status = new NodeStatus(api, () => ["node", "network"].includes(drawers.open), (facts) => {
     show(facts);
+    if (facts.status) network.showStatus(facts.status);
     if (facts.state === "ready") models.refreshWhenOld();
   });
-  drawers.changed = () => status.again();
+  drawers.changed = () => {
+    status.again();
+    network.again();
+  };
   return status;
 }
 
@@ -88,7 +94,8 @@ async function start() {
   addEventListener("pagehide", () => chat.leave());
   await keys.obtain();
   await wireNode(api, models, drawers).again();
-  if (location.pathname.startsWith("/admin")) drawers.show("node");
+  if (location.pathname.startsWith("/admin/network")) drawers.show("network");
+  else if (location.pathname.startsWith("/admin")) drawers.show("node");
   else composer.focus();
 }
 
