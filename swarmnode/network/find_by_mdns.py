@@ -50,16 +50,21 @@ class FindByMdns:
             machine,
             reactor,
             {
-                Multicast: lambda effect: self._socket.send(effect.data),
+                Multicast: self._send,
                 Found: lambda effect: found(effect.peer, effect.addresses, HOW),
             },
             self._failed,
         )
         self._look: DelayedCall | None = None
+        self._received = self._sent = 0
+
+    def packets(self) -> dict[str, int]:
+        """How many packets came from the link, and were sent to it."""
+        return {"in": self._received, "out": self._sent}
 
     def start(self) -> None:
         """Look around, and go on looking. Where mDNS cannot be had the log says so."""
-        if self._socket.start(lambda packet: self._driver.post(Packet(packet))):
+        if self._socket.start(self._take):
             self._look_again()
 
     def stop(self) -> Any:
@@ -69,6 +74,14 @@ class FindByMdns:
         self._driver.post(Leave())
         self._driver.stop()
         return self._socket.stop()
+
+    def _take(self, packet: bytes) -> None:
+        self._received += 1
+        self._driver.post(Packet(packet))
+
+    def _send(self, effect: Multicast) -> None:
+        self._sent += 1
+        self._socket.send(effect.data)
 
     def _look_again(self) -> None:
         self._socket.refresh()

@@ -8,6 +8,7 @@ prefix.
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import (
@@ -159,6 +160,10 @@ class Metrics:
     def peers_connected(self, count: int) -> None:
         """How many peers are connected now."""
         self._peers.set(count)
+
+    def peers_read(self, read: Callable[[], int]) -> None:
+        """Ask this for the number of connected peers, whenever it is told."""
+        self._peers.set_function(read)
 
     def shards_hosted(self, count: int) -> None:
         """How many shards lie on this node."""

@@ -35,13 +35,16 @@ WEIGHT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class DhtFacts:
-    """How the DHT is doing. peers: in the routing table. records, provided: keys kept. queries: under way."""
+    """How the DHT is doing. peers: in the routing table. records, provided: keys kept. queries: under way.
+    asked, answered: requests of ours and of others since the start."""
 
     peers: int
     records: int
     provided: int
     queries: int
     server: bool
+    asked: int = 0
+    answered: int = 0
 
 
 class Dht:
@@ -89,7 +92,7 @@ class Dht:
         # In the order they came; a dict because their order must not depend on addresses in memory.
         self._inbound: dict[InboundRequests, None] = {}
         self._asking: dict[int, InboundRequests] = {}
-        self._last_query = self._last_request = 0
+        self._last_query = self._last_request = self._asked_others = 0
 
     def start(self) -> None:
         """Serve and watch the host's peers. A `Dht` is started once."""
@@ -134,6 +137,8 @@ class Dht:
             len(server.providers),
             len(self._queries),
             self._server,
+            self._asked_others,
+            self._last_request,
         )
 
     # Queries. All return Deferreds that fail with `Unavailable` or `Refused`; cancelling gives up.
@@ -201,6 +206,7 @@ class Dht:
     def _ask(self, rpc: v.Rpc) -> None:
         request = OutboundRequest(rpc, self.protocol, self._clock, self._driver.post, self._request_over)
         self._outbound[rpc.rpc] = request
+        self._asked_others += 1
         hearsay = for_peer(self._host.addresses(), rpc.addresses)[:MAX_HEARSAY]
         request.begin(self._host, tuple(dict.fromkeys((*self._addresses_of(rpc.peer), *hearsay))))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from swarmnode.values.multiaddr import Multiaddr
@@ -37,3 +38,20 @@ class NetworkSettings:
     max_peers: int = 150
     max_connections_per_peer: int = 3
     offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostStats:
+    """How a host's connections are doing. inbound, outbound: in use now; pending: not yet, or not any more.
+    streams: open now. received, sent: bytes on the wire since the start. dials, arrivals, ends: counts since
+    the start by what became of them: `ok`, or the code of an error."""
+
+    inbound: int
+    outbound: int
+    pending: int
+    streams: int
+    received: int
+    sent: int
+    dials: Mapping[str, int]
+    arrivals: Mapping[str, int]
+    ends: Mapping[str, int]
