@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class MachineFacts:
-    """Sizes in bytes; None where they cannot be learnt. cores: physical ones that this process may use."""
+    """Sizes in bytes; None where they cannot be learnt. cores: physical ones that this process may use,
+    and no more than the time of processors that its control group gets (`docker run --cpus`)."""
 
     cores: int
     ram_total: int | None
@@ -27,8 +29,9 @@ def machine_facts(root: Path = Path("/")) -> MachineFacts:
     """Read the facts now; a few milliseconds. `root` is where /proc and /sys lie (for tests)."""
     memory = _meminfo(root / "proc/meminfo")
     processor, cores = _processors(root / "proc/cpuinfo")
+    usable = min(_usable_cpus(), _cgroup_cpus(root) or _usable_cpus())
     return MachineFacts(
-        cores=max(1, min(cores or _usable_cpus(), _usable_cpus())),
+        cores=max(1, min(cores or usable, usable)),
         ram_total=memory.get("MemTotal") or _sysconf_memory(),
         ram_available=memory.get("MemAvailable"),
         cgroup_limit=_cgroup_limit(root),
@@ -70,12 +73,33 @@ def _processors(path: Path) -> tuple[str, int]:
 
 def _cgroup_limit(root: Path) -> int | None:
     """The smallest memory limit of this process's control group and those above it (v2, then v1)."""
-    limits = [_number(path) for path in _cgroup_files(root)]
+    limits = [_number(path) for path in _cgroup_files(root, "memory", "memory.max", "memory.limit_in_bytes")]
     known = [limit for limit in limits if limit is not None and limit < 1 << 60]
     return min(known) if known else None
 
 
-def _cgroup_files(root: Path) -> list[Path]:
+def _cgroup_cpus(root: Path) -> int | None:
+    """The processors' time that the control group and those above it get, in whole processors; the part of
+    one counts as one."""
+    shares = [_share(path) for path in _cgroup_files(root, "cpu", "cpu.max", "cpu.cfs_quota_us")]
+    known = [ceil(share) for share in shares if share]
+    return min(known) if known else None
+
+
+def _share(path: Path) -> float | None:
+    """Of `cpu.max`: `quota period`, or `max period`; of `cpu.cfs_quota_us`: quota, the period beside it."""
+    try:
+        quota, *rest = path.read_text("ascii", "replace").split()
+        period = rest[0] if rest else (path.parent / "cpu.cfs_period_us").read_text("ascii", "replace")
+    except (OSError, ValueError):
+        return None
+    if not quota.isdecimal() or not period.strip().isdecimal() or not int(period):
+        return None
+    return int(quota) / int(period)
+
+
+def _cgroup_files(root: Path, controller: str, leaf: str, old_leaf: str) -> list[Path]:
+    """The files of this name of the process's control group and those above it; old_leaf: its name in v1."""
     try:
         lines = (root / "proc/self/cgroup").read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -83,14 +107,14 @@ def _cgroup_files(root: Path) -> list[Path]:
     files: list[Path] = []
     for line in lines:
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        base, leaf = (root / "sys/fs/cgroup", "memory.max")
+        base, name = root / "sys/fs/cgroup", leaf
         if controllers:
-            if "memory" not in controllers.split(","):
+            if controller not in controllers.split(","):
                 continue
-            base, leaf = (root / "sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            base, name = root / "sys/fs/cgroup" / controller, old_leaf
         group = base / path.lstrip("/")
         while True:
-            files.append(group / leaf)
+            files.append(group / name)
             if group == base or base not in group.parents:
                 break
             group = group.parent

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from swarmnode.observability import machine
 from swarmnode.observability.machine import machine_facts
 
 
@@ -56,3 +57,40 @@ def test_a_machine_without_proc_still_has_a_core(tmp_path: Path) -> None:
     facts = machine_facts(tmp_path)
     assert facts.cores >= 1
     assert facts.ram_available is None
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"a/b/cpu.max": "250000 100000\n", "a/cpu.max": "max 100000\n"}, 3),
+        ({"a/b/cpu.max": "max 100000\n", "a/cpu.max": "50000 100000\n"}, 1),
+        ({"a/b/cpu.max": "max 100000\n"}, 4),
+        ({"a/b/cpu.max": "nonsense\n"}, 4),
+        ({"a/b/cpu.max": ""}, 4),
+    ],
+)
+def test_no_more_cores_than_the_group_gets_time_of(
+    root: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int
+) -> None:
+    monkeypatch.setattr(machine, "_usable_cpus", lambda: 8)
+    blocks = (f"processor\t: {i}\nphysical id\t: 0\ncore id\t: {i}\n\n" for i in range(4))
+    (root / "proc/cpuinfo").write_text("".join(blocks))
+    (root / "proc/self/cgroup").write_text("0::/a/b\n")
+    for path, text in files.items():
+        target = root / "sys/fs/cgroup" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    assert machine_facts(root).cores == cores
+
+
+def test_version_one_groups_have_processors_time_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_usable_cpus", lambda: 8)
+    (root / "proc/cpuinfo").unlink()
+    (root / "proc/self/cgroup").write_text("9:cpu,cpuacct:/x\n")
+    group = root / "sys/fs/cgroup/cpu/x"
+    group.mkdir(parents=True)
+    (group / "cpu.cfs_quota_us").write_text("-1\n")
+    (group / "cpu.cfs_period_us").write_text("100000\n")
+    assert machine_facts(root).cores == 8
+    (group / "cpu.cfs_quota_us").write_text("200000\n")
+    assert machine_facts(root).cores == 2
