@@ -22,6 +22,7 @@ from swarmnode.driving.driver import Clock, DelayedCall, Driver
 from swarmnode.interfaces.host import ConnectionOwner, StreamReceiver
 from swarmnode.network.stream import PipedStream
 from swarmnode.network.stream_table import StreamTable
+from swarmnode.network.writing import write_pieces
 from swarmnode.protocols.connection import vocabulary as says
 from swarmnode.protocols.connection.connection import ConnectionMachine
 from swarmnode.protocols.connection.noise import Identity
@@ -90,6 +91,7 @@ class PipedConnection(Protocol):
         self._dropping: DelayedCall | None = None
         self._is_pipe_gone = False
         self._end: tuple[SwarmnodeError | None] | None = None
+        self._received = self._sent = 0
 
     def _executors(self) -> dict[type, Callable[[Any], None]]:
         return {
@@ -109,6 +111,11 @@ class PipedConnection(Protocol):
         if self._info is None:
             raise LocalFault("The connection is not secured yet", code="not_secured")
         return self._info
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes received and sent so far."""
+        return self._received, self._sent
 
     def attend(self, owner: ConnectionOwner) -> None:
         """Report to this owner from now on."""
@@ -169,6 +176,7 @@ class PipedConnection(Protocol):
         self._driver.post(says.Begin())
 
     def dataReceived(self, data: bytes) -> None:
+        self._received += len(data)
         self._turn = True
         self._driver.post(says.BytesIn(data))
         self._turn = False
@@ -215,7 +223,8 @@ class PipedConnection(Protocol):
 
     def _bytes_out(self, effect: says.BytesOut) -> None:
         assert self.transport is not None
-        self.transport.writeSequence(effect.chunks)
+        self._sent += sum(map(len, effect.chunks))
+        write_pieces(self.transport, effect.chunks)
 
     def _alive(self, effect: says.Alive) -> None:
         if self._owner is not None:
