@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from swarmnode.network.link import as_error
@@ -14,23 +14,29 @@ from swarmnode.protocols.pool.vocabulary import Answer, Unwanted, Wanted
 from swarmnode.values.errors import SwarmnodeError, Unavailable
 from swarmnode.values.multiaddr import Multiaddr
 
+Bars = Callable[[str | None], SwarmnodeError | None]
+
 
 class Requests:
     """Turns wishes into `Wanted` events and `Answer` effects into results. post: hands the pool an event.
-    order: sorts addresses for dialling. resolve: names into addresses."""
+    order: sorts addresses for dialling. resolve: names into addresses. bars(peer): why a peer (None:
+    whoever is at some addresses) is not to be dialled."""
 
     def __init__(
         self,
         post: Callable[[Any], None],
         order: Callable[[Sequence[Multiaddr]], tuple[Multiaddr, ...]],
         resolve: Resolve | None,
+        bars: Bars = lambda peer: None,
     ) -> None:
-        self._post, self._order, self._resolve = post, order, resolve
+        self._post, self._order, self._resolve, self._bars = post, order, resolve, bars
         self._waiting: dict[int, Deferred[str]] = {}
         self._numbers = 0
 
     def want(self, peer: str | None, addresses: Sequence[Multiaddr]) -> Deferred[str]:
         """A Deferred of the peer, connected."""
+        if (barred := self._bars(peer)) is not None:
+            return fail(barred)
         self._numbers += 1
         number = self._numbers
         deferred: Deferred[str] = Deferred(lambda _: self._unwanted(number))

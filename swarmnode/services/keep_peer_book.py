@@ -25,6 +25,8 @@ from swarmnode.values.network import LinkInfo
 
 #: Told the id of a peer whose facts have changed.
 Listener = Callable[[str], None]
+#: Ways of finding that were somebody's word, or true in an earlier run.
+HEARSAY = ("exchange", "dht", "cache")
 #: Claims looked at in one go about one peer.
 MAX_CLAIMS = 64
 
@@ -158,8 +160,8 @@ class PeerBook:
         entry = self._entries.get(peer)
         if entry is None:
             entry = self._entries[peer] = _Entry(peer, how, self._now())
-        elif entry.how in ("", "inbound") and how:
-            # That it came to us says less than how we could find it.
+        elif (entry.how in ("", "inbound") and how) or (how == "mdns" and entry.how in HEARSAY):
+            # That it came to us says less than how we could find it, and hearsay less than the local network.
             entry.how = how
         return entry
 

@@ -7,8 +7,10 @@ the peer has said that it knows it. Unknown fields and features are passed over.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from blake3 import blake3
 
 from swarmnode.protocols.wire.framing import framed
 from swarmnode.protocols.wire.schema import parse, schema
@@ -23,6 +25,8 @@ MAX_HELLO_BYTES = 16 << 10
 MAX_NAMES = 64
 MAX_NAME_CHARS = 64
 MAX_ADDRESSES = 32
+#: Bytes of what `digest_of` makes of a greeting.
+DIGEST_BYTES = 16
 
 _HELLOS = schema(
     "hello",
@@ -68,6 +72,13 @@ def encode_hello(hello: Hello) -> bytes:
         mode=hello.mode,
     )
     return framed(message.SerializeToString(deterministic=True))
+
+
+def digest_of(hello: Hello) -> bytes:
+    """What a node's claim in the swarm says of its greeting, so that a change is seen without asking: of all
+    but the clock and the addresses, which are told elsewhere."""
+    lasting = replace(hello, stamp_ms=0, addresses=())
+    return blake3(encode_hello(lasting)).digest(DIGEST_BYTES)
 
 
 def decode_hello(data: bytes) -> Hello:
