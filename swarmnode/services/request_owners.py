@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class AskingOwner(Protocol):
     """Whose questions go over an `AskingStream`."""
 
-    def open(self, peer: str, lane: Lane, receiver: StreamReceiver) -> Any:
+    def open_stream(self, peer: str, lane: Lane, receiver: StreamReceiver) -> Any:
         """A Deferred of a stream to the peer."""
 
     def crowded(self) -> SwarmnodeError | None:

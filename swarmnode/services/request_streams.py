@@ -89,7 +89,7 @@ class AskingStream:
         self._answers[number] = answer
         self._driver.post(Ask(number, kind, body, payload, seconds))
         if self._opening is None:
-            self._opening = self._owner.open(self.peer, self._lane, self)
+            self._opening = self._owner.open_stream(self.peer, self._lane, self)
             self._opening.addCallbacks(self._opened, self._not_opened)
         return answer
 

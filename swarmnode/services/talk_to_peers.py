@@ -112,6 +112,10 @@ class PeerTalk:
             raise ValueError(f"{kind} is no request, or has a handler")
         self._handlers[kind] = handler
 
+    def features_served(self) -> frozenset[str]:
+        """What a peer may be told that this node can: the features that the kinds answered here need."""
+        return frozenset(self._kinds[name].feature for name in self._handlers) - {""}
+
     def ask(
         self,
         peer: str,
@@ -196,7 +200,7 @@ class PeerTalk:
         if not streams:
             self._answering.pop((stream.peer, lane), None)
 
-    def open(self, peer: str, lane: Lane, receiver: StreamReceiver) -> Any:
+    def open_stream(self, peer: str, lane: Lane, receiver: StreamReceiver) -> Any:
         """A Deferred of a stream to the peer."""
         return self._host.open(peer, (self._protocol(lane),), receiver)
 
