@@ -138,7 +138,7 @@ def build(
     plugins = discover()
     for problem in plugins.problems:
         log.warning("plug-in skipped", origin=problem.origin, reason=problem.error)
-    network = make_network(identity, settings.network, plugins, database, reactor)
+    network = make_network(identity, settings.network, plugins, database, reactor, settings.workers.backend)
     backends = _backends(plugins, settings.workers.backend)
     catalog = _catalog(settings, plugins)
     pool = WorkerPool(

@@ -13,17 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import Deferred
 
 from swarmnode import __version__
 from swarmnode.driving.driver import Clock
 from swarmnode.interfaces.host import Host
 from swarmnode.network.host import NetworkHost
 from swarmnode.network.probing import Probe
+from swarmnode.policy.finding import may_use
 from swarmnode.policy.trust import STRANGER, Vouch, vouched_by
 from swarmnode.protocols.identify import peer_exchange
 from swarmnode.protocols.swarm.hello import NAME as HELLO
-from swarmnode.protocols.swarm.hello import Hello
+from swarmnode.protocols.swarm.hello import Hello, digest_of
 from swarmnode.protocols.swarm.ids import protocol_id
 from swarmnode.services.administer_network import AdministerNetwork
 from swarmnode.services.broadcast import Broadcast
@@ -32,6 +33,7 @@ from swarmnode.services.exchange_peers import ExchangePeers, Found
 from swarmnode.services.explain_meeting import ExplainMeeting
 from swarmnode.services.find_peers import FindPeers
 from swarmnode.services.gossip import Gossip
+from swarmnode.services.greet_again import GreetAgain
 from swarmnode.services.identify_peers import IdentifyPeers
 from swarmnode.services.invite import Invites
 from swarmnode.services.join_network import JoinNetwork
@@ -43,11 +45,13 @@ from swarmnode.services.measure_bandwidth import MeasureBandwidth
 from swarmnode.services.ping_peers import PingPeers
 from swarmnode.services.prove_network import NetworkProof
 from swarmnode.services.report_peers import ReportPeers
+from swarmnode.services.run_together import RunTogether
 from swarmnode.services.say_hello import SayHello
 from swarmnode.services.seal_payloads import SealPayloads
 from swarmnode.services.talk_to_peers import PeerTalk
 from swarmnode.services.track_swarm import TrackSwarm
 from swarmnode.services.watch_round_trips import WatchRoundTrips
+from swarmnode.values.errors import Refused, SwarmnodeError
 from swarmnode.values.multiaddr import Multiaddr
 from swarmnode.values.network import NetworkSettings
 
@@ -88,7 +92,8 @@ class NetworkStores:
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a node's network needs of the world. stamp: Unix seconds. entropy: n random bytes. listen:
-    where, instead of the settings' address and port. interfaces: the machine's addresses."""
+    where, instead of the settings' address and port. interfaces: the machine's addresses. profiles: the
+    numerics profiles that the node can compute in now."""
 
     clock: Clock
     stamp: Callable[[], float]
@@ -100,11 +105,12 @@ class Surroundings:
     listen: Sequence[Multiaddr] | None = None
     interfaces: Callable[[], Sequence[str]] | None = None
     searches: Searches = lambda host, found: ()
+    profiles: Callable[[], Sequence[str]] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkStack:
-    """The parts, for whoever needs one, and starting and stopping them together."""
+    """The parts, for whoever needs one. running: starts and stops them together."""
 
     host: NetworkHost
     book: PeerBook
@@ -126,39 +132,16 @@ class NetworkStack:
     invites: Invites
     trips: WatchRoundTrips
     admin: AdministerNetwork
+    running: RunTogether
 
-    def _services(self) -> tuple[Any, ...]:
-        """In the order in which they start."""
-        ours = (
-            self.identify,
-            self.pings,
-            self.bandwidth,
-            self.hello,
-            self.talk,
-            self.sealing,
-            self.gossip,
-            self.broadcast,
-        )
-        exchange = () if self.exchange is None else (self.exchange,)
-        return (*ours, self.swarm, self.dht, *exchange, self.finder, self.known, self.invites, *self.searches)
+    def start(self) -> Deferred[None]:
+        """Listen, then take part. Fails with a `SwarmnodeError` where the node cannot listen, and then
+        nothing runs. A stack is started once."""
+        return self.running.start()
 
-    @inlineCallbacks
-    def start(self) -> Any:
-        """Listen, then take part. A Deferred; fails with a `SwarmnodeError` where the node cannot listen."""
-        yield self.trust.start()
-        yield self.host.start()
-        for service in self._services():
-            yield maybeDeferred(service.start)
-
-    def stop(self) -> Deferred[Any]:
+    def stop(self) -> Deferred[None]:
         """Take leave and end everything; what is to be kept is saved."""
-        stopping = [maybeDeferred(service.stop) for service in reversed(self._services()) if _stops(service)]
-        stopping += [maybeDeferred(self.host.stop), maybeDeferred(self.trust.stop)]
-        return DeferredList(stopping, consumeErrors=True)
-
-
-def _stops(service: Any) -> bool:
-    return hasattr(service, "stop")
+        return self.running.stop()
 
 
 def build_network(
@@ -179,6 +162,7 @@ def build_network(
         gate=gate,
         resolve=world.resolve,
         listen=world.listen,
+        bars=lambda peer: barred(book, peer, offline=settings.offline),
         **({} if world.interfaces is None else {"interfaces": world.interfaces}),
     )
     host.watch(book)
@@ -190,7 +174,8 @@ def build_network(
     penalise = trust.penalise
 
     identify = IdentifyPeers(host, book, clock, identity, stamp, __version__, penalise)
-    hello = SayHello(host, clock, stamp, _greeting(host), network, penalise=penalise)
+    greeting = _greeting(host, lambda: talk.features_served(), world.profiles)
+    hello = SayHello(host, clock, stamp, greeting, network, penalise=penalise)
     pings = PingPeers(host, clock, world.entropy)
     talk = PeerTalk(host, clock, network, penalise=penalise, features=hello.features)
     sealing = SealPayloads(host, talk, clock, identity, stamp, world.entropy, penalise=penalise)
@@ -211,8 +196,18 @@ def build_network(
     trust.watch(lambda peer, score: gossip.regard(peer, standing(score)))
     broadcast = Broadcast(gossip, identity, stamp, network=network, entropy=world.entropy, penalise=penalise)
     swarm = TrackSwarm(
-        host, clock, world.rng, stamp, identity, broadcast, talk, network=network, penalise=penalise
+        host,
+        clock,
+        world.rng,
+        stamp,
+        identity,
+        broadcast,
+        talk,
+        network=network,
+        facts=lambda: digest_of(greeting(0)),
+        penalise=penalise,
     )
+    swarm.watch(GreetAgain(hello.ask_again))
     dht = Dht(
         host,
         clock,
@@ -233,6 +228,8 @@ def build_network(
     exchange = ExchangePeers(
         host, book, finder.found, protocol_id(peer_exchange.NAME, network), clock, world.rng, penalise
     )
+    exchanges = (exchange,) if settings.peer_exchange else ()
+    searches = tuple(world.searches(host, finder.found))
     invites = Invites(
         host,
         talk,
@@ -263,6 +260,8 @@ def build_network(
             hello.facts,
         ).explain,
     )
+    order = (trust, host, identify, pings, bandwidth, hello, talk, sealing, gossip, broadcast, swarm, dht)
+    running = RunTogether((*order, *exchanges, finder, known, invites), log, optional=searches)
     return NetworkStack(
         host=host,
         book=book,
@@ -280,10 +279,24 @@ def build_network(
         finder=finder,
         known=known,
         exchange=exchange if settings.peer_exchange else None,
-        searches=tuple(world.searches(host, finder.found)),
+        searches=searches,
         invites=invites,
         trips=trips,
         admin=admin,
+        running=running,
+    )
+
+
+def barred(book: PeerBook, peer: str | None, *, offline: bool) -> SwarmnodeError | None:
+    """In offline mode nobody dials a peer that mDNS has not found, whoever else names it: the DHT, gossip,
+    members of the swarm."""
+    facts = book.facts(peer) if peer is not None else None
+    if may_use("" if facts is None else facts.how, offline=offline):
+        return None
+    return Refused(
+        "In offline mode only peers that mDNS found are dialled",
+        code="offline_mode",
+        hint="Set pool.offline_mode = false and start the node again.",
     )
 
 
@@ -292,8 +305,10 @@ def standing(trust: float) -> float:
     return TRUST_POINTS * (trust - STRANGER)
 
 
-def _greeting(host: Host) -> Callable[[int], Hello]:
-    return lambda stamp_ms: Hello(SOFTWARE, stamp_ms=stamp_ms, addresses=host.addresses())
+def _greeting(
+    host: Host, features: Callable[[], frozenset[str]], profiles: Callable[[], Sequence[str]]
+) -> Callable[[int], Hello]:
+    return lambda stamp_ms: Hello(SOFTWARE, features(), tuple(profiles()), stamp_ms, host.addresses())
 
 
 def _record(book: PeerBook, peer: str) -> bytes | None:

@@ -17,6 +17,7 @@ from swarmnode.network.dns_lookup import SystemLookup
 from swarmnode.network.resolving import Resolver
 from swarmnode.network_stack import NetworkStack, NetworkStores, Searches, Surroundings, build_network
 from swarmnode.plugins import Discovery, load
+from swarmnode.policy.numerics import computable
 from swarmnode.services.exchange_peers import Found
 from swarmnode.storage.database import Database
 from swarmnode.storage.peer_records import (
@@ -35,9 +36,15 @@ JOINED = frozenset(("bootstrap", "cache", "peer-exchange", "dht"))
 
 
 def make_network(
-    identity: Any, settings: NetworkSettings, plugins: Discovery, database: Database, reactor: Any
+    identity: Any,
+    settings: NetworkSettings,
+    plugins: Discovery,
+    database: Database,
+    reactor: Any,
+    backend: str = "",
 ) -> NetworkStack:
-    """Build it; a taken port is refused here. Raises `Refused` or `LocalFault`."""
+    """Build it; a taken port is refused here. backend: the inference back end that runs models here, if any.
+    Raises `Refused` or `LocalFault`."""
     world = Surroundings(
         clock=reactor,
         stamp=time.time,
@@ -48,6 +55,7 @@ def make_network(
         stores=_stores(database),
         resolve=Resolver(SystemLookup(reactor), reactor),
         searches=_searches(settings, plugins, reactor),
+        profiles=lambda: computable(backend),
     )
     return build_network(identity, _carriers(identity, settings, plugins, reactor), settings, world)
 
@@ -85,7 +93,10 @@ def _searches(settings: NetworkSettings, plugins: Discovery, reactor: Any) -> Se
             if not entry.available:
                 log.warning("discovery method not available", method=entry.name, reason=entry.reason)
                 continue
-            searches.append(load(entry)(host, found, settings, reactor))
+            try:
+                searches.append(load(entry)(host, found, settings, reactor))
+            except Exception as error:
+                log.warning("discovery method skipped", method=entry.name, reason=str(error))
         return searches
 
     return made

@@ -20,7 +20,7 @@ from swarmnode.network.interfaces import machine_addresses
 from swarmnode.network.link import Link
 from swarmnode.network.listeners import Listeners
 from swarmnode.network.opening import Opening
-from swarmnode.network.requests import Requests
+from swarmnode.network.requests import Bars, Requests
 from swarmnode.network.resolving import Resolve
 from swarmnode.network.takers import Takers
 from swarmnode.network.watching import Watchers
@@ -44,6 +44,7 @@ class NetworkHost:
     identity: has `peer_id`. carriers: `interfaces.transport.ICarrier`s. rng: as `random.Random`.
     addresses_of: what is known of a peer's addresses. gate: of a private network. resolve: names into
     addresses. listen: where, instead of the settings' address and port. interfaces: the machine's addresses.
+    bars: why a peer is not to be dialled.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class NetworkHost:
         resolve: Resolve | None = None,
         listen: Sequence[Multiaddr] | None = None,
         interfaces: Callable[[], Sequence[str]] = machine_addresses,
+        bars: Bars = lambda peer: None,
     ) -> None:
         self._peer_id: str = identity.peer_id
         self._clock, self._log, self._addresses_of = clock, log, addresses_of
@@ -68,7 +70,7 @@ class NetworkHost:
         self._listeners = Listeners(carriers, listen, interfaces, clock, self._broken)
         self._dials = Dials(carriers, self._post, self._new_link, gate)
         self._arrivals = Arrivals(self._post, self._new_link, gate, log)
-        self._requests = Requests(self._post, self._in_order, resolve)
+        self._requests = Requests(self._post, self._in_order, resolve, bars)
         self._watchers, self._takers = Watchers(log), Takers(log)
         limits = PoolLimits(settings.max_peers, settings.max_connections_per_peer)
         self._driver = Driver(
