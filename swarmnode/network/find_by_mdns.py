@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,7 +13,7 @@ from zope.interface import implementer
 from swarmnode.driving.driver import DelayedCall, Driver
 from swarmnode.interfaces.discovery import ISearch
 from swarmnode.interfaces.host import Host
-from swarmnode.network.mdns_socket import MulticastSocket
+from swarmnode.network.mdns_socket import MulticastSocket, interfaces_with, versions_at
 from swarmnode.protocols.mdns.machine import Chance, MdnsMachine
 from swarmnode.protocols.mdns.vocabulary import Found, Leave, Multicast, OwnAddresses, Packet
 from swarmnode.protocols.swarm.ids import mdns_service
@@ -42,7 +43,12 @@ class FindByMdns:
     ) -> None:
         self._host, self._found, self._clock = host, found, reactor
         self._log = log if log is not None else structlog.get_logger("mdns")
-        self._socket = socket if socket is not None else MulticastSocket(reactor, self._log)
+        if socket is None:
+            listen = settings.listen_address
+            socket = MulticastSocket(
+                reactor, self._log, partial(interfaces_with, listen), versions=versions_at(listen)
+            )
+        self._socket = socket
         # The name on the link must not be guessed from others: it stands for nobody.
         machine = MdnsMachine(mdns_service(settings.network_id), host.peer_id, rng or random.SystemRandom())
         self._driver = Driver(

@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ifaddr
@@ -54,10 +54,32 @@ class LinkInterface:
 
 def link_interfaces() -> tuple[LinkInterface, ...]:
     """The machine's interfaces that have addresses; loopback only where there is nothing else."""
-    found = [_described(adapter) for adapter in ifaddr.get_adapters()]
-    with_addresses = [interface for interface in found if interface.addresses][:MAX_INTERFACES]
-    outward = [interface for interface in with_addresses if not interface.is_loopback]
-    return tuple(outward or with_addresses)
+    found = _all_interfaces()
+    return tuple(interface for interface in found if not interface.is_loopback) or found
+
+
+def interfaces_with(
+    listen: str, look: Callable[[], Sequence[LinkInterface]] | None = None
+) -> tuple[LinkInterface, ...]:
+    """Where a node that listens at this address (`network.listen_address`) has something to announce: the
+    interface that has the address and the family that it is of, or all for `0.0.0.0` and `::`."""
+    ip = ipaddress.ip_address(listen)
+    if ip.is_unspecified:
+        return link_interfaces() if look is None else tuple(look())
+    narrowed = [
+        replace(
+            one,
+            addresses=tuple(a for a in one.addresses if a.ip == ip or (ip.is_loopback and ip in a.network)),
+        )
+        for one in (_all_interfaces() if look is None else look())
+    ]
+    return tuple(one for one in narrowed if one.addresses)
+
+
+def versions_at(listen: str) -> tuple[int, ...]:
+    """The IP versions that such a node speaks."""
+    ip = ipaddress.ip_address(listen)
+    return (4, 6) if ip.is_unspecified else (ip.version,)
 
 
 def is_on_link(source: str, interfaces: Sequence[LinkInterface]) -> bool:
@@ -73,7 +95,7 @@ def is_on_link(source: str, interfaces: Sequence[LinkInterface]) -> bool:
 
 class MulticastSocket:
     """reactor: `IReactorMulticast` and `IReactorSocket`. interfaces(): where to be. port: other than 5353 in
-    tests only."""
+    tests only. versions: of IP."""
 
     def __init__(
         self,
@@ -81,7 +103,9 @@ class MulticastSocket:
         log: Any,
         interfaces: Callable[[], Sequence[LinkInterface]] = link_interfaces,
         port: int = PORT,
+        versions: Sequence[int] = (4, 6),
     ) -> None:
+        self._versions = versions
         self._reactor, self._log, self._look, self._port = reactor, log, interfaces, port
         self._interfaces: tuple[LinkInterface, ...] = ()
         self._v4: Any = None
@@ -92,8 +116,9 @@ class MulticastSocket:
     def start(self, received: Callable[[bytes], None]) -> bool:
         """Listen; `received(packet)` is called with every packet from the link. False: nothing can be
         listened on, and why is in the log."""
-        self._v4 = self._listen(lambda: self._listen_v4(received))
-        if socket.has_ipv6:
+        if 4 in self._versions:
+            self._v4 = self._listen(lambda: self._listen_v4(received))
+        if 6 in self._versions and socket.has_ipv6:
             self._v6 = self._listen(lambda: self._listen_v6(received), quiet=True)
         self.refresh()
         return self._v4 is not None or self._v6 is not None
@@ -207,6 +232,11 @@ class _Packets(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         if is_on_link(addr[0], self._interfaces()):
             self._received(datagram)
+
+
+def _all_interfaces() -> tuple[LinkInterface, ...]:
+    found = [_described(adapter) for adapter in ifaddr.get_adapters()]
+    return tuple([interface for interface in found if interface.addresses][:MAX_INTERFACES])
 
 
 def _described(adapter: Any) -> LinkInterface:

@@ -136,3 +136,11 @@ def test_it_takes_leave_and_stops() -> None:
     assert len(sent) == 1 and socket.stopped
     bench.run(1)
     assert bench.clock.getDelayedCalls() == []
+
+
+def test_the_listening_address_is_obeyed() -> None:
+    clock = Clock()
+    host = FakeNetwork(clock).host("/ip4/127.0.0.2/tcp/8810")
+    search = FindByMdns(host, lambda *found: None, NetworkSettings("127.0.0.2"), clock, log=TestLog())
+    assert all(interface.is_loopback for interface in search._socket._look())
+    assert search._socket._versions == (4,)

@@ -16,8 +16,10 @@ from swarmnode.network.mdns_socket import (
     TTL,
     LinkInterface,
     MulticastSocket,
+    interfaces_with,
     is_on_link,
     link_interfaces,
+    versions_at,
 )
 from swarmnode.testing.host_bench import TestLog
 
@@ -190,3 +192,24 @@ def test_an_interface_knows_what_it_is() -> None:
     assert (VPN.ipv4, VPN.has_ipv6, VPN.is_loopback) == ("100.64.0.5", False, False)
     assert (LOOP.ipv4, LOOP.has_ipv6, LOOP.is_loopback) == ("127.0.0.1", True, True)
     assert ipaddress.ip_address(GROUP_V6).is_multicast and ipaddress.ip_address(GROUP_V4).is_multicast
+
+
+@pytest.mark.parametrize(
+    ("listen", "where", "versions"),
+    [
+        ("0.0.0.0", [("eth0", 4), ("tun0", 1)], (4, 6)),
+        ("::", [("eth0", 4), ("tun0", 1)], (4, 6)),
+        ("10.0.1.5", [("eth0", 1)], (4,)),
+        ("fd00::5", [("eth0", 1)], (6,)),
+        ("100.64.0.5", [("tun0", 1)], (4,)),
+        ("127.0.0.2", [("lo", 1)], (4,)),
+        ("10.0.0.6", [], (4,)),
+    ],
+)
+def test_who_listens_at_one_address_is_announced_there_only(
+    listen: str, where: list[tuple[str, int]], versions: tuple[int, ...]
+) -> None:
+    machine = (LAN, VPN) if listen in ("0.0.0.0", "::") else (LAN, VPN, LOOP)
+    found = interfaces_with(listen, lambda: machine)
+    assert [(one.name, len(one.addresses)) for one in found] == where
+    assert versions_at(listen) == versions
