@@ -30,6 +30,7 @@ class PipedStream:
         "_is_dirty",
         "_is_ended",
         "_is_paused",
+        "_is_reset",
         "_unsaid_end",
         "_unsent",
         "_unsent_size",
@@ -53,7 +54,7 @@ class PipedStream:
         self.opened = opened
         self._unsent: list[bytes] = []
         self._unsent_size = self._credit = 0
-        self._is_dirty = self._is_ended = self._unsaid_end = self._is_paused = False
+        self._is_dirty = self._is_ended = self._unsaid_end = self._is_paused = self._is_reset = False
         self.is_over = False
 
     @property
@@ -86,8 +87,10 @@ class PipedStream:
             self._touch()
 
     def reset(self) -> None:
-        """Give up both directions."""
-        if not self.is_over:
+        """Give up both directions. Said again it means nothing: who takes what comes may have a reason for
+        each of a thousand messages that came together."""
+        if not self.is_over and not self._is_reset:
+            self._is_reset = True
             self._unsent.clear()
             self._is_ended = True
             self._connection.post(ResetStream(self.handle))
@@ -106,7 +109,9 @@ class PipedStream:
     # For the connection.
 
     def received(self, data: bytes) -> None:
-        """Bytes from the peer."""
+        """Bytes from the peer; those that were on their way when the stream was given up are nobody's."""
+        if self._is_reset:
+            return
         self._credit += len(data)
         self.receiver.received(data)
         self._touch()
