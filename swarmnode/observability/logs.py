@@ -104,7 +104,7 @@ class Logs:
     ) -> None:
         """Write an entry, unless it is one of many that peers cause. Above `info` all are written."""
         if logger in OF_PEERS and self._rank <= LEVELS.index("info"):
-            untold = self._repetition.untold(logger, event, self._seconds())
+            untold = self._repetition.untold(logger, event, str(fields.get("code", "")), self._seconds())
             if untold is None:
                 return
             fields = {**fields, "untold": untold} if untold else fields

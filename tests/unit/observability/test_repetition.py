@@ -14,18 +14,18 @@ from swarmnode.values.settings import LogSettings
 
 def test_a_burst_is_told_and_then_a_line_now_and_then_with_how_many_were_left_out() -> None:
     repetition = Repetition()
-    assert [repetition.untold("network", "x", 0.0) for _ in range(BURST + 5)] == [0] * BURST + [None] * 5
-    assert repetition.untold("network", "y", 0.0) == 0
-    assert repetition.untold("network", "x", SECONDS_A_LINE) == 5
-    assert repetition.untold("network", "x", SECONDS_A_LINE) is None
-    assert [repetition.untold("network", "x", 1e6) for _ in range(BURST + 1)] == [1] + [0] * (BURST - 1) + [
-        None
-    ]
+    assert [repetition.untold("network", "x", "", 0.0) for _ in range(BURST + 5)] == [0] * BURST + [None] * 5
+    assert repetition.untold("network", "y", "", 0.0) == repetition.untold("network", "x", "other", 0.0) == 0
+    assert repetition.untold("network", "x", "", SECONDS_A_LINE) == 5
+    assert repetition.untold("network", "x", "", SECONDS_A_LINE) is None
+    assert [repetition.untold("network", "x", "", 1e6) for _ in range(BURST + 1)] == [1] + [0] * (
+        BURST - 1
+    ) + [None]
 
 
 def test_kinds_beyond_number_are_one() -> None:
     repetition = Repetition()
-    told = [repetition.untold("network", str(number), 0.0) for number in range(MAX_KINDS + BURST + 10)]
+    told = [repetition.untold("network", "x", str(number), 0.0) for number in range(MAX_KINDS + BURST + 10)]
     assert told == [0] * (MAX_KINDS + BURST) + [None] * 10
 
 
