@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-SAY_SECONDS = 0.25
+SAY_SECONDS = 0.1
 READY_SECONDS = 20.0
 
 

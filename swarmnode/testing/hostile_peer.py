@@ -41,8 +41,8 @@ from swarmnode.values.peer_id import peer_id
 #: How long to wait for what the node has to say, seconds.
 PATIENCE = 5.0
 READ_BYTES = 1 << 16
-#: What this end grants for each stream with its first frame.
-WINDOW = 1 << 20
+#: What this end grants for each stream with its first frame, and what the node does before it says more.
+WINDOW, START_ROOM = 1 << 20, 256 << 10
 
 
 def make_signer(seed: bytes | None = None) -> Signer:
@@ -76,6 +76,7 @@ class HostilePeer:
         self._reader = FrameReader()
         self._offers: dict[int, Offer] = {}
         self._answers: dict[int, bytearray] = {}
+        self._room: dict[int, int] = {}
         self._data_for = 0
         self._next = 1
         self.serves: dict[str, bytes | Callable[[], bytes]] = {}
@@ -195,8 +196,9 @@ class HostilePeer:
         number, self._next = self._next, self._next + 2
         offer = self._offers[number] = Offer((protocol,), lazy=True)
         self.said[number] = bytearray()
-        said = offer.begin() + data
-        self.frames(header(WINDOW_UPDATE, SYN, number, WINDOW) + header(DATA, 0, number, len(said)) + said)
+        self._room[number] = START_ROOM
+        self.frames(header(WINDOW_UPDATE, SYN, number, WINDOW))
+        self.write(number, offer.begin() + data)
         return number
 
     def new_stream(self) -> int:
@@ -205,9 +207,17 @@ class HostilePeer:
         self.said[number] = bytearray()
         return number
 
-    def write(self, stream: int, data: bytes, flags: int = 0) -> bool:
-        """Data on a stream, whatever its window."""
-        return self.frames(header(DATA, flags, stream, len(data)) + data)
+    def write(self, stream: int, data: bytes, seconds: float = PATIENCE) -> bool:
+        """Data on a stream that was opened, as its window lets them go; whether all of them went."""
+        view, end = memoryview(data), time.monotonic() + seconds
+        while view and not self.is_closed and stream not in self.reset and time.monotonic() < end:
+            if room := min(self._room[stream], len(view)):
+                self._room[stream] -= room
+                self.frames(header(DATA, 0, stream, room) + bytes(view[:room]))
+                view = view[room:]
+            else:
+                self.pump(0.1, lambda: self._room[stream] or stream in self.reset)
+        return not view
 
     def end(self, stream: int) -> None:
         """Send no more on a stream."""
@@ -245,11 +255,13 @@ class HostilePeer:
         elif kind == GO_AWAY:
             self.gone_away.append(length)
         else:
-            self._stream_frame(kind, flags, number)
+            self._stream_frame(kind, flags, number, length)
 
-    def _stream_frame(self, kind: int, flags: int, number: int) -> None:
+    def _stream_frame(self, kind: int, flags: int, number: int, length: int) -> None:
         if kind == DATA:
             self._data_for = number
+        elif number in self._room:
+            self._room[number] += length
         if flags & SYN and number % 2 == 0:
             self.arrived.append(number)
             self._answers[number] = bytearray()

@@ -30,7 +30,7 @@ GOSSIP_SECONDS = 2.0
 GROWTH_BYTES = 64 << 20
 #: Lines in the log because of one attack.
 LOG_LINES = 40
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
 
 
 class Attack:
