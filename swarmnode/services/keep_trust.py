@@ -38,11 +38,14 @@ from swarmnode.policy.trust import (
     on_this_machine,
     restarted,
 )
+from swarmnode.protocols.pool.limits import PROTECTED_WEIGHT
 from swarmnode.values.errors import SwarmnodeError
 from swarmnode.values.network import LinkInfo
 from swarmnode.values.trust import KeptTrust
 
 SAVE_SECONDS = 60.0
+#: What `Host.weigh` knows those by whom the user stands up for.
+WEIGHT_TAG = "vouched"
 
 #: Told of a peer whose score was moved by an event or a vouch, and the score.
 Listener = Callable[[str, float], None]
@@ -58,6 +61,8 @@ class Peers(Protocol):
     def links(self, peer: str) -> tuple[LinkInfo, ...]: ...
 
     def watch(self, watcher: HostWatcher) -> None: ...
+
+    def weigh(self, peer: str, tag: str, weight: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,7 @@ class KeepTrust:
         if why in vouches:
             return
         vouches.add(why)
+        self._protect(peer)
         now = self._clock.seconds()
         self._put(peer, restarted(self._trusts.get(peer) or begin(now), VOUCHED, now))
 
@@ -149,6 +155,7 @@ class KeepTrust:
         if why not in vouches:
             return
         vouches.discard(why)
+        self._protect(peer)
         if not vouches:
             del self._vouches[peer]
             now = self._clock.seconds()
@@ -190,6 +197,12 @@ class KeepTrust:
     def peer_alive(self, peer: str, rtt: float) -> None:
         """Not our concern."""
 
+    def _protect(self, peer: str) -> None:
+        """Whom the user stands up for keeps its connection when others must go. Programs on this machine do
+        not count: anybody's may connect as many peers as there is room for."""
+        protected = self._vouches.get(peer, set()) - {Vouch.LOOPBACK}
+        self._host.weigh(peer, WEIGHT_TAG, PROTECTED_WEIGHT if protected else 0.0)
+
     def _reasons(self, peer: str) -> tuple[str, ...]:
         return tuple(sorted(why.value for why in self._vouches.get(peer, ())))
 
@@ -209,7 +222,8 @@ class KeepTrust:
     def _forget(self, peers: Iterable[str]) -> None:
         for peer in peers:
             self._trusts.pop(peer, None)
-            self._vouches.pop(peer, None)
+            if self._vouches.pop(peer, None):
+                self._protect(peer)
             self._changed.discard(peer)
             self._forgotten.add(peer)
 
@@ -229,6 +243,7 @@ class KeepTrust:
             early = self._trusts.get(one.peer)
             if one.start > STRANGER:
                 self._vouches.setdefault(one.peer, set()).add(Vouch.INVITE)
+                self._protect(one.peer)
             if early is None:
                 if len(self._trusts) < MAX_PEERS:
                     self._trusts[one.peer] = loaded

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 
 from swarmnode.policy.trust import TrustEvent, Vouch
+from swarmnode.protocols.pool.limits import PROTECTED_WEIGHT
 from swarmnode.services import keep_trust
 from swarmnode.services.keep_trust import SAVE_SECONDS, KeepTrust
 from swarmnode.values.errors import PeerFault, Unavailable
@@ -33,12 +34,17 @@ class Peers:
     def __init__(self) -> None:
         self.connected: dict[str, LinkInfo] = {}
         self.watchers: list[Any] = []
+        self.weights: dict[str, float] = {}
 
     def peers(self) -> tuple[str, ...]:
         return tuple(self.connected)
 
     def links(self, peer: str) -> tuple[LinkInfo, ...]:
         return (self.connected[peer],)
+
+    def weigh(self, peer: str, tag: str, weight: float) -> None:
+        assert tag == "vouched"
+        self.weights[peer] = weight
 
     def watch(self, watcher: Any) -> None:
         self.watchers.append(watcher)
@@ -252,3 +258,20 @@ def test_listeners_hear_of_moves_and_one_that_fails_harms_nobody():
     world.trust.record("p", TrustEvent.VALID_TRANSACTION)
     assert heard == [("p", pytest.approx(0.42))]
     assert world.log.lines == ["a listener to trust failed"]
+
+
+def test_whom_the_user_stands_up_for_keeps_its_connection() -> None:
+    store = Store()
+    store.rows["friend"] = KeptTrust("friend", 0.6, 0.6, 900.0)
+    world = World(store, vouched={"named": Vouch.SETTINGS})
+    world.trust.start()
+    world.trust.vouch("guest", Vouch.INVITE)
+    world.peers.connect("local", "/ip4/127.0.0.1/tcp/2", "/ip4/127.0.0.1/tcp/1")
+    assert world.peers.weights == {
+        "named": PROTECTED_WEIGHT,
+        "friend": PROTECTED_WEIGHT,
+        "guest": PROTECTED_WEIGHT,
+        "local": 0.0,
+    }
+    world.trust.withdraw("guest", Vouch.INVITE)
+    assert world.peers.weights["guest"] == 0.0
