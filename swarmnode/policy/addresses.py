@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from swarmnode.values.multiaddr import Multiaddr
@@ -31,7 +32,7 @@ _OVERLAY = _networks("100.64.0.0/10", "fd7a:115c:a1e0::/48")
 _NOWHERE = _networks("0.0.0.0/8", "240.0.0.0/4", "100::/64")
 
 #: The same addresses come again and again; what they mean never changes.
-_REMEMBERED = 1024
+_REMEMBERED = 4096
 #: Names that say all by themselves.
 _PORTLESS = ("dnsaddr", "memory")
 
@@ -44,11 +45,13 @@ def ip_of(address: Multiaddr) -> IP | None:
     return mapped or ip
 
 
+@lru_cache(_REMEMBERED)
 def is_loopback(address: Multiaddr) -> bool:
     """This machine itself."""
     return _ip_is(address, lambda ip: ip.is_loopback)
 
 
+@lru_cache(_REMEMBERED)
 def is_link_local(address: Multiaddr) -> bool:
     """Only on one cable: 169.254/16, fe80::/10."""
     return _ip_is(address, lambda ip: ip.is_link_local)
@@ -101,29 +104,50 @@ def for_peer(ours: Sequence[Multiaddr], theirs: Iterable[Multiaddr]) -> tuple[Mu
     """Which of the addresses that a peer claims a node with the addresses `ours` should dial, in order: those
     in a network of ours first. Left out is what cannot be dialled, what is our own, and what means this
     machine, or a cable, to a node that is not on it."""
-    our_places = {(ip_of(address), *_door(address)) for address in ours}
-    our_doors = {_door(address) for address in ours}
-    our_subnets = {subnet(address) for address in ours if not is_loopback(address)} - {None}
-    beside, cabled = any(map(is_loopback, ours)), any(map(is_link_local, ours))
-
-    def worth(address: Multiaddr) -> bool:
-        if address.ip is not None and (ip_of(address), *_door(address)) in our_places:
-            return False
-        if is_loopback(address):
-            return beside and _door(address) not in our_doors
-        return cabled or not is_link_local(address)
-
-    usable = [address for address in usable_addresses(theirs) if worth(address)]
-    return tuple(sorted(usable, key=lambda address: subnet(address) not in our_subnets))
+    place = _place(tuple(ours))
+    usable = [address for address in usable_addresses(theirs) if _is_worth(address, place)]
+    return tuple(sorted(usable, key=lambda address: subnet(address) not in place.subnets))
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a node is, by its own addresses."""
+
+    places: frozenset[tuple[object, ...]]
+    doors: frozenset[tuple[object, ...]]
+    subnets: frozenset[str | None]
+    beside: bool
+    cabled: bool
+
+
+@lru_cache(_REMEMBERED)
+def _place(ours: tuple[Multiaddr, ...]) -> _Place:
+    return _Place(
+        places=frozenset((ip_of(address), *_door(address)) for address in ours),
+        doors=frozenset(map(_door, ours)),
+        subnets=frozenset(subnet(address) for address in ours if not is_loopback(address)) - {None},
+        beside=any(map(is_loopback, ours)),
+        cabled=any(map(is_link_local, ours)),
+    )
+
+
+def _is_worth(address: Multiaddr, place: _Place) -> bool:
+    if address.ip is not None and (ip_of(address), *_door(address)) in place.places:
+        return False
+    if is_loopback(address):
+        return place.beside and _door(address) not in place.doors
+    return place.cabled or not is_link_local(address)
+
+
+@lru_cache(_REMEMBERED)
 def _door(address: Multiaddr) -> tuple[tuple[str, ...], int | None]:
     return address.transport[1:], address.port
 
 
 @lru_cache(_REMEMBERED)
 def _rank(address: Multiaddr) -> int:
-    tests = (is_public, lambda a: a.ip is None, is_private, is_overlay, is_link_local, is_loopback)
+    tests: list[Callable[[Multiaddr], bool]] = [is_public, lambda a: a.ip is None, is_private, is_overlay]
+    tests += is_link_local, is_loopback
     return next((place for place, test in enumerate(tests) if test(address)), len(tests))
 
 

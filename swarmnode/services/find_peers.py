@@ -140,11 +140,17 @@ class FindPeers:
     def _go_on(self) -> None:
         if not self._running:
             return
-        now, connected = self._clock.seconds(), self._host.peers()
+        now, connected = self._clock.seconds(), frozenset(self._host.peers())
         self._refill(now, len(connected))
         dialling = sum(attempt.dialling is not None for attempt in self._tries.values())
-        idle = [a for a in self._tries.values() if a.dialling is None and a.peer not in connected]
-        for attempt in sorted(idle, key=lambda one: (urgency(one.how), one.next_at)):
+        ways = {attempt.how for attempt in self._tries.values()}
+        wanted = {how for how in ways if is_wanted(how, len(connected), dialling)}
+        due = [
+            one
+            for one in self._tries.values()
+            if one.next_at <= now and one.dialling is None and one.how in wanted and one.peer not in connected
+        ]
+        for attempt in sorted(due, key=lambda one: (urgency(one.how), one.next_at)):
             if attempt.next_at > now or not is_wanted(attempt.how, len(connected), dialling):
                 continue
             if attempt.dialling is not None or self._tries.get(attempt.key) is not attempt:
