@@ -116,10 +116,6 @@ class PeerTalk:
         """What a peer may be told that this node can: the features that the kinds answered here need."""
         return frozenset(self._kinds[name].feature for name in self._handlers) - {""}
 
-    def features_served(self) -> frozenset[str]:
-        """What a peer may be told that this node can: the features that the kinds answered here need."""
-        return frozenset(self._kinds[name].feature for name in self._handlers) - {""}
-
     def ask(
         self,
         peer: str,
