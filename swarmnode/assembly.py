@@ -32,6 +32,7 @@ from swarmnode.network.descriptors import connections_within, raise_limit
 from swarmnode.network.listening import ReservedPort
 from swarmnode.network.signals import heed_no_more, heed_once
 from swarmnode.node_network import make_network
+from swarmnode.node_stages import make_stages
 from swarmnode.observability.logs import diag, flush_logs, hide, set_up_logs
 from swarmnode.observability.machine import MachineFacts, machine_facts
 from swarmnode.observability.metrics import Metrics
@@ -162,6 +163,7 @@ def build(
         diag,
         reactor.callLater,
     )
+    stages = make_stages(network, settings.network.network_id, catalog, core, pool, reactor)
     address = f"http://{LISTEN_ANYWHERE.get(port.address, port.address)}:{port.port}"
 
     def greeting(facts: Greeting) -> None:
@@ -195,6 +197,7 @@ def build(
         defer=deferToThread,
         connections=connections_within(raise_limit(), MAX_CONNECTIONS),
         network=network.admin,
+        splits=stages.compare,
     )
 
     rescans = LoopingCall(_logged(catalog.rescan, log, "looking for models"))
@@ -209,6 +212,7 @@ def build(
             Part("model_catalog", catalog.rescan),
             Part("worker_pool", lambda: None, pool.stop),
             Part("inference_router", lambda: None, core.close),
+            Part("stages", stages.offer.start, stages.offer.stop, critical=False),
             Part("api_server", lambda: None, port.close),
             Part(
                 "model_rescans",

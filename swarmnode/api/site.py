@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from swarmnode.api.admin import AdminRoutes
 from swarmnode.api.admin_network import NetworkRoutes
+from swarmnode.api.admin_split import SplitRoutes
 from swarmnode.api.assets import Assets
 from swarmnode.api.auth import PageNonces
 from swarmnode.api.body import BodyReader
@@ -151,13 +152,14 @@ def make_site(
     defer: Callable[[Callable[[], Any]], Deferred[Any]] = execute,
     connections: int = MAX_CONNECTIONS,
     network: Any = None,
+    splits: Any = None,
 ) -> ApiSite:
     """The site with all routes.
 
     core: `IResponseCore`; node: `INodeStatus`; keys: `IKeyRing`; page: the folder of the web page.
     serving: for the limits and defaults of `max_tokens`. on_request(route, status): told of every
     request when it is over. defer: runs what takes long off the reactor thread, like `deferToThread`.
-    connections: how many may be open at a time. network: `INetworkAdmin`.
+    connections: how many may be open at a time. network: `INetworkAdmin`. splits: `ISplitAdmin`.
     """
     app = Klein()
     app.url_map.strict_slashes = False
@@ -170,6 +172,7 @@ def make_site(
     MetricsRoutes(registry).add_to(router)
     AdminRoutes(node, keys, nonces, clock).add_to(router)
     NetworkRoutes(network, reader).add_to(router)
+    SplitRoutes(splits, reader).add_to(router)
     PageRoutes(Assets.load(page), nonces, clock, settings.theme).add_to(router)
     _answer_errors(app)
     bodies = BodyStore(settings.max_body_bytes, lambda key: key is not None and keys.allows(key))

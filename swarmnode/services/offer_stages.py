@@ -77,9 +77,6 @@ class OfferStages:
         }
 
     def _accept(self, stream: Stream) -> StreamReceiver:
-        barred = self._may(stream.peer)
-        if barred is not None:
-            raise barred
         own = sum(session.peer == stream.peer for session in self._sessions)
         if own >= MAX_PEER_SESSIONS or len(self._sessions) >= MAX_SESSIONS:
             raise Unavailable("This node has too many sessions of stages", code="stage_full")
@@ -89,8 +86,11 @@ class OfferStages:
 
     # What sessions ask.
 
-    def find(self, opened: OpenWish, heard: Callable[[], None]) -> Deferred[Any]:
+    def find(self, peer: str, opened: OpenWish, heard: Callable[[], None]) -> Deferred[Any]:
         """As `Offer`."""
+        barred = self._may(peer)
+        if barred is not None:
+            return fail(barred)
         finding = self._models.find(opened.wish.model)
         return finding.addCallback(self._leased, opened.wish.layers, heard)
 

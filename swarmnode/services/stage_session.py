@@ -39,9 +39,9 @@ NO_SAMPLER = Sampler(Sampling(), 0, 0, None, 0)
 class Offer(Protocol):
     """What the sessions of a node share (`services.offer_stages`)."""
 
-    def find(self, opened: OpenWish, heard: Callable[[], None]) -> Deferred[Any]:
-        """A Deferred of a model and a lease of a worker that has the layers. heard: called while it loads or
-        computes."""
+    def find(self, peer: str, opened: OpenWish, heard: Callable[[], None]) -> Deferred[Any]:
+        """A Deferred of a model and a lease of a worker that has the layers, where the peer may have it.
+        heard: called while it loads or computes."""
 
     def take_room(self, size: int) -> SwarmnodeError | None:
         """Count so many bytes of rows that are worked on; or why there is no room for them."""
@@ -124,7 +124,7 @@ class StageSession:
         if self._opened is not None:
             raise PeerFault("A peer opens a session of a stage twice", code="bad_message")
         self._opened = opened
-        return self._owner.find(opened, self.stream.at_work).addCallback(self._found, opened)
+        return self._owner.find(self.peer, opened, self.stream.at_work).addCallback(self._found, opened)
 
     def _found(self, found: tuple[ModelCard, Any], opened: OpenWish) -> Deferred[Any]:
         card, lease = found

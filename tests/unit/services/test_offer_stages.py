@@ -251,7 +251,7 @@ def test_who_may_not_is_turned_away() -> None:
     barred = Refused("not you", code="not_trusted")
     bench = Bench(may=lambda peer: barred)
     (error,) = bench.open(bench.stage())
-    assert error.code == "stream_reset" and bench.leases == []
+    assert error.code == "not_trusted" and bench.leases == []
 
 
 def test_progress_while_it_loads_and_while_it_computes() -> None:
