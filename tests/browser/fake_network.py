@@ -1,4 +1,4 @@
-"""The network of the stand-in: a few computers that come, answer, fall silent and go, and codes to join by."""
+"""The network of the stand-in: computers that come, answer, fall silent and go, and codes to join by."""
 
 from __future__ import annotations
 

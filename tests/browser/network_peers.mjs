@@ -1,5 +1,7 @@
 // Computers for the tests of the network panel: a list that a test changes and the page asks for.
 
+import { withPage } from "./browser.mjs";
+
 const HEAD = "12D3KooWAbCdEfGhJkLmNpQrStUvWxYz12345678901234";
 
 export const idOf = (end) => HEAD.slice(0, 52 - end.length) + end;
@@ -19,7 +21,7 @@ export const everyKind = () => [
 ];
 
 /** The page asks for `swarm.peers` instead of the node's; `swarm.asked` counts, `swarm.status` refuses. */
-export async function serveSwarm(page, peers) {
+async function serveSwarm(page, peers) {
   const swarm = { peers, asked: 0, status: 200 };
   await page.clock.install();
   await page.route("**/api/admin/peers", (route) => {
@@ -36,4 +38,25 @@ export async function nextAnswer(page, milliseconds = 2000) {
   await page.clock.fastForward(milliseconds);
   await (await answered).finished();
   await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => done())));
+}
+
+export const rows = (page) => page.locator(".peers tbody tr");
+export const row = (page, name) => rows(page).filter({ hasText: name });
+export const focused = (page) => page.evaluate(() => document.activeElement.id);
+export const summary = (page, words) => page.locator("#network-summary").filter({ hasText: words }).waitFor();
+
+/** The panel shows the node's first answer. */
+export const answered = (page) => page.locator("#network-summary").filter({ hasNotText: "Looking" }).waitFor();
+
+/** Run `body({page, swarm, context, faults})` on the open panel, with these computers. */
+export function withSwarm(peers, body, options = {}) {
+  let swarm = null;
+  const before = async (page) => {
+    swarm = await serveSwarm(page, peers);
+    await options.before?.(page);
+  };
+  return withPage({ path: "/admin/network", ...options, before }, async (parts) => {
+    await answered(parts.page);
+    await body({ ...parts, swarm });
+  });
 }

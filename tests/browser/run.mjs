@@ -13,4 +13,6 @@ await import("./chat_suite.mjs");
 await import("./safety_suite.mjs");
 await import("./use_suite.mjs");
 await import("./network_suite.mjs");
+await import("./joining_suite.mjs");
+await import("./hostile_suite.mjs");
 await import("./look_suite.mjs");

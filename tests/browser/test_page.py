@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 START_SECONDS = 60
-RUN_SECONDS = 240
+RUN_SECONDS = 360
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(RUN_SECONDS + START_SECONDS)]
 

@@ -18,7 +18,8 @@ export class PeerTable {
   constructor() {
     const head = COLUMNS.map((name) => el("th", { scope: "col", role: "columnheader", text: t(`network.${name}`) }));
     this.body = el("tbody", { role: "rowgroup" });
-    this.more = el("button", { type: "button", class: "button wide", hidden: true, on: { click: () => this.#showMore() } });
+    const more = { type: "button", class: "button wide", hidden: true, text: counted("network.more", 0) };
+    this.more = el("button", { ...more, on: { click: () => this.#showMore() } });
     this.table = el("table", { class: "peers", role: "table", "aria-label": t("network.table"), tabindex: "-1" },
       el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...head)), this.body);
     this.node = el("div", { class: "peers-box" }, this.table, this.more);
