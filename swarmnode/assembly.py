@@ -10,6 +10,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -37,6 +38,7 @@ from swarmnode.observability.logs import diag, flush_logs, hide, set_up_logs
 from swarmnode.observability.machine import MachineFacts, machine_facts
 from swarmnode.observability.metrics import Metrics
 from swarmnode.observability.model_metrics import ModelMetrics
+from swarmnode.observability.network_metrics import NetworkMetrics
 from swarmnode.observability.request_log import RequestLog
 from swarmnode.plugins import Discovery, discover, load
 from swarmnode.services.keep_catalog import ModelCatalog
@@ -101,17 +103,14 @@ def make_service(config: Config, *, log_stream: Any = None, greet: Greet = lambd
     log = structlog.get_logger("node")
     for note in (*settings.notes, *later_warnings(config)):
         log.warning(note)
-    lock = hold_data_dir(settings.data_dir, settings.api.port)
-    try:
+    with ExitStack() as undo:
+        lock = hold_data_dir(settings.data_dir, settings.api.port)
+        undo.callback(lock.release)
         port = ReservedPort(settings.api.listen_address, settings.api.port)
-        try:
-            return build(settings, config.provider_keys, port, lock, log, greet)
-        except BaseException:
-            port.close()
-            raise
-    except BaseException:
-        lock.release()
-        raise
+        undo.callback(port.close)
+        node = build(settings, config.provider_keys, port, lock, log, greet, undo)
+        undo.pop_all()
+        return node
 
 
 def build(
@@ -121,8 +120,9 @@ def build(
     lock: Any,
     log: Any,
     greet: Greet,
+    undo: ExitStack,
 ) -> Node:
-    """Join the parts."""
+    """Join the parts. undo: what to do when that fails half-way."""
     reactor = _reactor()
     node = Node(settings)
     stop = partial(_stop, node, reactor, log)
@@ -140,6 +140,7 @@ def build(
     for problem in plugins.problems:
         log.warning("plug-in skipped", origin=problem.origin, reason=problem.error)
     network = make_network(identity, settings.network, plugins, database, reactor, settings.workers.backend)
+    undo.callback(network.release)
     backends = _backends(plugins, settings.workers.backend)
     catalog = _catalog(settings, plugins)
     pool = WorkerPool(
@@ -151,6 +152,8 @@ def build(
         noticed=metrics.worker_noticed,
     )
     metrics.registry.register(ModelMetrics(pool.loaded))
+    NetworkMetrics(network, metrics.registry)
+    metrics.peers_read(lambda: len(network.host.peers()))
 
     tally = RequestTally()
     history = [RequestHistory(database.run, add_request, time.time, log)]

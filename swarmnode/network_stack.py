@@ -28,6 +28,7 @@ from swarmnode.protocols.swarm.hello import Hello, digest_of
 from swarmnode.protocols.swarm.ids import protocol_id
 from swarmnode.services.administer_network import AdministerNetwork
 from swarmnode.services.broadcast import Broadcast
+from swarmnode.services.count_events import CountFaults, CountMembers
 from swarmnode.services.examine_network import ExamineNetwork
 from swarmnode.services.exchange_peers import ExchangePeers, Found
 from swarmnode.services.explain_meeting import ExplainMeeting
@@ -131,6 +132,9 @@ class NetworkStack:
     searches: tuple[Any, ...]
     invites: Invites
     trips: WatchRoundTrips
+    faults: CountFaults
+    churn: CountMembers
+    carriers: tuple[Any, ...]
     admin: AdministerNetwork
     running: RunTogether
 
@@ -142,6 +146,16 @@ class NetworkStack:
     def stop(self) -> Deferred[None]:
         """Take leave and end everything; what is to be kept is saved."""
         return self.running.stop()
+
+    def release(self) -> None:
+        """Give back what the transports hold although the network was never started, as a reserved port."""
+        release(self.carriers)
+
+
+def release(carriers: Sequence[Any]) -> None:
+    """The same for transports alone."""
+    for carrier in carriers:
+        getattr(carrier, "release", _nothing)()
 
 
 def build_network(
@@ -171,7 +185,7 @@ def build_network(
     trust = KeepTrust(
         host, clock, stamp, stores.load_trust, stores.save_trust, log, vouched=vouched_by(settings)
     )
-    penalise = trust.penalise
+    penalise = CountFaults(trust.penalise)
 
     identify = IdentifyPeers(host, book, clock, identity, stamp, __version__, penalise)
     greeting = _greeting(host, lambda: talk.features_served(), world.profiles)
@@ -208,6 +222,8 @@ def build_network(
         penalise=penalise,
     )
     swarm.watch(GreetAgain(hello.ask_again))
+    churn = CountMembers()
+    swarm.watch(churn)
     dht = Dht(
         host,
         clock,
@@ -282,6 +298,9 @@ def build_network(
         searches=searches,
         invites=invites,
         trips=trips,
+        faults=penalise,
+        churn=churn,
+        carriers=tuple(carriers),
         admin=admin,
         running=running,
     )

@@ -15,7 +15,14 @@ import structlog
 from swarmnode.interfaces.host import Host
 from swarmnode.network.dns_lookup import SystemLookup
 from swarmnode.network.resolving import Resolver
-from swarmnode.network_stack import NetworkStack, NetworkStores, Searches, Surroundings, build_network
+from swarmnode.network_stack import (
+    NetworkStack,
+    NetworkStores,
+    Searches,
+    Surroundings,
+    build_network,
+    release,
+)
 from swarmnode.plugins import Discovery, load
 from swarmnode.policy.numerics import computable
 from swarmnode.services.exchange_peers import Found
@@ -57,7 +64,12 @@ def make_network(
         searches=_searches(settings, plugins, reactor),
         profiles=lambda: computable(backend),
     )
-    return build_network(identity, _carriers(identity, settings, plugins, reactor), settings, world)
+    carriers = _carriers(identity, settings, plugins, reactor)
+    try:
+        return build_network(identity, carriers, settings, world)
+    except BaseException:
+        release(carriers)
+        raise
 
 
 def _carriers(identity: Any, settings: NetworkSettings, plugins: Discovery, reactor: Any) -> Sequence[Any]:
@@ -68,7 +80,14 @@ def _carriers(identity: Any, settings: NetworkSettings, plugins: Discovery, reac
             code="no_transport",
             hint="`swarmnode plugins` lists them, and what those that cannot be used lack.",
         )
-    return [load(entry)(identity, reactor, os.urandom, settings) for entry in usable]
+    made: list[Any] = []
+    try:
+        for entry in usable:
+            made.append(load(entry)(identity, reactor, os.urandom, settings))
+    except BaseException:
+        release(made)
+        raise
+    return made
 
 
 def _stores(database: Database) -> NetworkStores:

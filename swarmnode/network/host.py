@@ -23,6 +23,7 @@ from swarmnode.network.opening import Opening
 from swarmnode.network.requests import Bars, Requests
 from swarmnode.network.resolving import Resolve
 from swarmnode.network.takers import Takers
+from swarmnode.network.tally import Tally
 from swarmnode.network.watching import Watchers
 from swarmnode.policy.dialling import dial_order
 from swarmnode.protocols.pool import vocabulary as pool
@@ -32,7 +33,7 @@ from swarmnode.protocols.pool.machine import ConnectionPool
 from swarmnode.protocols.pool.peers import preference
 from swarmnode.values.errors import SwarmnodeError, Unavailable
 from swarmnode.values.multiaddr import Multiaddr, tcp_address
-from swarmnode.values.network import LinkInfo, NetworkSettings
+from swarmnode.values.network import HostStats, LinkInfo, NetworkSettings
 
 #: How long connections have to end in order when the host stops.
 STOP_SECONDS = 2.0
@@ -71,7 +72,7 @@ class NetworkHost:
         self._dials = Dials(carriers, self._post, self._new_link, gate)
         self._arrivals = Arrivals(self._post, self._new_link, gate, log)
         self._requests = Requests(self._post, self._in_order, resolve, bars)
-        self._watchers, self._takers = Watchers(log), Takers(log)
+        self._watchers, self._takers, self._tally = Watchers(log), Takers(log), Tally()
         limits = PoolLimits(settings.max_peers, settings.max_connections_per_peer)
         self._driver = Driver(
             "connection pool",
@@ -193,6 +194,10 @@ class NetworkHost:
     def watch(self, watcher: HostWatcher) -> None:
         self._watchers.add(watcher)
 
+    def stats(self) -> HostStats:
+        """How the connections are doing, for metrics."""
+        return self._tally.stats(self._links.values())
+
     def _best(self, peer: str) -> Link | None:
         links = [link for link in self._by_peer.get(peer, ()) if link.usable]
         return max(links, key=self._preference, default=None)
@@ -218,7 +223,8 @@ class NetworkHost:
 
     def link_closed(self, link: Link, error: SwarmnodeError | None) -> None:
         """It is gone."""
-        self._links.pop(link.number, None)
+        if self._links.pop(link.number, None) is not None:
+            self._tally.closed(link, error)
         self._arrivals.link_closed(link)
         self._dials.link_closed(link, error)
         self._post(pool.Gone(link.number, error))
@@ -254,6 +260,7 @@ class NetworkHost:
             link.take()
 
     def _close(self, effect: pool.Refuse | pool.CloseConnection) -> None:
+        self._tally.refused(effect)
         link = self._links.get(effect.connection)
         if link is not None:
             self._leave(link)
@@ -278,6 +285,7 @@ class NetworkHost:
         self._watchers.disconnected(effect.peer, effect.error)
 
     def _post(self, event: Any) -> None:
+        self._tally.event(event)
         self._driver.post(event)
 
     # The end.

@@ -80,7 +80,9 @@ class ReportPeers:
         if (rtt := self._host.rtt(peer)) is not None:
             answer["latency_ms"] = milliseconds(rtt)
         if trips is not None:
-            answer["last_seen"] = round(self._stamp() - (now - trips.heard), 3)
+            # Who is not quiet has been heard in the last seconds.
+            silence = 0.0 if trips.silent_since is None else now - trips.silent_since
+            answer["last_seen"] = round(self._stamp() - silence, 3)
             if trips.least is not None:
                 answer["measured_min_rtt_ms"] = milliseconds(trips.least)
             answer["rtt_samples"] = trips.samples

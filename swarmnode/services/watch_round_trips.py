@@ -15,14 +15,18 @@ Observe = Callable[[float], None]
 
 @dataclass(slots=True)
 class RoundTrips:
-    """Of one connected peer. least: the shortest round trip, seconds, None before the first. since, heard:
-    monotonic seconds of the connection and of the last sign of life. quiet: it owes an answer."""
+    """Of one connected peer. least: the shortest round trip, seconds, None before the first. since: monotonic
+    seconds of the connection. silent_since: of the last sign of life, where it owes an answer."""
 
     since: float
-    heard: float
+    silent_since: float | None = None
     least: float | None = None
     samples: int = 0
-    quiet: bool = False
+
+    @property
+    def quiet(self) -> bool:
+        """It owes an answer."""
+        return self.silent_since is not None
 
 
 class WatchRoundTrips:
@@ -42,19 +46,18 @@ class WatchRoundTrips:
         return sum(one.quiet for one in self._peers.values())
 
     def peer_connected(self, peer: str, link: LinkInfo) -> None:
-        now = self._now()
-        self._peers[peer] = RoundTrips(now, now)
+        self._peers[peer] = RoundTrips(self._now())
 
     def peer_disconnected(self, peer: str, error: SwarmnodeError | None) -> None:
         self._peers.pop(peer, None)
 
     def peer_quiet(self, peer: str, seconds: float) -> None:
         if (one := self._peers.get(peer)) is not None:
-            one.quiet = True
+            one.silent_since = self._now() - seconds
 
     def peer_alive(self, peer: str, rtt: float) -> None:
         self.observe(rtt)
         if (one := self._peers.get(peer)) is not None:
-            one.heard, one.quiet = self._now(), False
+            one.silent_since = None
             one.least = rtt if one.least is None else min(one.least, rtt)
             one.samples += 1

@@ -247,6 +247,29 @@ def test_a_taken_p2p_port_is_one_clear_line(nodes: Nodes, tmp_path: Path) -> Non
         pass  # nothing of the first attempt is in the way
 
 
+FAILING = """
+import socket, sys
+from swarmnode.assembly import make_service
+from swarmnode.config import Override, load_config
+from swarmnode.values.errors import Refused
+flags = {"node.data_dir": sys.argv[1], "node.listen_port": sys.argv[2], "inference.backend": "nonsense",
+         "network.listen_address": "127.0.0.1"}
+config = load_config([Override(key, value, "--set") for key, value in flags.items()])
+try:
+    make_service(config)
+except Refused as error:
+    print(error.code)
+for port in (int(sys.argv[2]), int(sys.argv[2]) + 10):
+    socket.create_server(("127.0.0.1", port)).close()
+"""
+
+
+def test_a_node_that_cannot_be_built_gives_its_ports_back(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", FAILING, str(tmp_path / "data"), str(free_port())]
+    told = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (told.returncode, told.stdout.strip()) == (0, "backend_missing"), told.stderr
+
+
 def test_offline_mode_dials_nobody_that_the_user_names(nodes: Nodes) -> None:
     first = nodes.start()
     hermit = nodes.start("--bootstrap", address(first), POOL_OFFLINE_MODE="true")
