@@ -38,7 +38,9 @@ COMMANDS = (
     ),
     Command("chat", "swarmnode.cli.chat", "talk to a model in the terminal"),
     Command("bench", "swarmnode.cli.bench", "measure speed: of a running node, or of the engine alone"),
-    Command("test-split", "swarmnode.cli.test_split", "run a model split over two worker processes"),
+    Command(
+        "test-split", "swarmnode.cli.test_split", "run a model split over worker processes, or over two nodes"
+    ),
     Command("tokenize", "swarmnode.cli.tokenize", "print the token ids of a text"),
     Command("logits", "swarmnode.cli.logits", "write a model's logits to a file, to compare"),
     Command("config", "swarmnode.cli.config", "show the configuration and where each value comes from"),

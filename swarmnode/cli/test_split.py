@@ -1,4 +1,5 @@
-"""`swarmnode test-split`: does a model that is cut over several workers say the same as a whole one?"""
+"""`swarmnode test-split`: does a model that is cut over workers, or over two nodes, say the same as a whole
+one?"""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swarmnode.cli import split_peer
 from swarmnode.cli.arguments import add_backend
 from swarmnode.cli.output import print_json, say
 from swarmnode.values.errors import Refused
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from swarmnode.workers.split_check import Outcome
 
 DEFAULT_PROMPT = "Hello! Please tell me what you are, and what I can do with you today."
-MAX_STAGES = 16
+STAGES, MAX_STAGES = 2, 16
 MAX_TOKENS = 4096
 #: Tokens of a prompt and its answer; what a model claims to hold may be any number.
 MAX_CONTEXT = 32768
@@ -36,18 +38,25 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=7, help="seed of the sampled answers (7)")
     cut = parser.add_mutually_exclusive_group()
     cut.add_argument("--split", metavar="0-2,3-5", help="cut the model into these layer ranges")
-    cut.add_argument("--stages", type=int, default=2, help="cut it into so many ranges (2)")
+    cut.add_argument("--stages", type=int, help="cut it into so many ranges (2)")
     parser.add_argument(
         "--kill",
         choices=("prefill", "decode", "both"),
         help="also kill each stage in mid-answer and let a new worker take over",
     )
     add_backend(parser)
+    split_peer.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print exactly one line of JSON")
 
 
 def run(args: Namespace) -> int:
     """Check; 0 when every answer was identical, else 1. Raises `Refused` for what cannot be run."""
+    split_peer.check(args)
+    _check_tokens(args.max_tokens)
+    return split_peer.run(args) if args.peer else _run_here(args)
+
+
+def _run_here(args: Namespace) -> int:
     from swarmnode.observability.logs import set_up_logs
     from swarmnode.values.settings import LogSettings
     from swarmnode.workers.split_check import SplitCheck, When, scenarios
@@ -55,8 +64,6 @@ def run(args: Namespace) -> int:
     set_up_logs(
         LogSettings(), twisted=False
     )  # what workers say goes to standard error, as all but the result
-    if not 1 <= args.max_tokens <= MAX_TOKENS:
-        raise Refused(f"--max-tokens goes from 1 to {MAX_TOKENS}", code="bad_argument")
     path = Path(args.model) if args.model else guide_model()
     ranges, spec, prompt = plan(path, args)
     reactor = _monotonic_reactor()
@@ -66,6 +73,11 @@ def run(args: Namespace) -> int:
     ok = all(outcome.passed for outcome in outcomes)
     _report(args, path, ranges, check.profile, outcomes, ok)
     return 0 if ok else 1
+
+
+def _check_tokens(count: int) -> None:
+    if not 1 <= count <= MAX_TOKENS:
+        raise Refused(f"--max-tokens goes from 1 to {MAX_TOKENS}", code="bad_argument")
 
 
 def guide_model() -> Path:
@@ -86,7 +98,11 @@ def plan(path: Path, args: Namespace) -> tuple[tuple[LayerRange, ...], LoadSpec,
     with GgufFile(path) as gguf:
         facts = read_facts(gguf)
         chats = "tokenizer.chat_template" in gguf.metadata
-    ranges = parse_split(args.split, facts.layers) if args.split else even_split(facts.layers, args.stages)
+    ranges = (
+        parse_split(args.split, facts.layers)
+        if args.split
+        else even_split(facts.layers, args.stages or STAGES)
+    )
     spec = LoadSpec(
         path.stem,
         str(path),
