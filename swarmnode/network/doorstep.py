@@ -79,12 +79,18 @@ class Tally:
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
         self._kinds: dict[str, tuple[float, int]] = {}
+        self._totals: dict[str, int] = {}
+
+    def totals(self) -> dict[str, int]:
+        """How many of each kind there were; those too many to tell apart under `other`."""
+        return {kind or "other": count for kind, count in self._totals.items()}
 
     def count(self, kind: str) -> int | None:
         """One more of a kind. How many there were since it was last told, if it is to be told now."""
         now = self._seconds()
         if kind not in self._kinds and len(self._kinds) >= MAX_KINDS:
             kind = ""
+        self._totals[kind] = self._totals.get(kind, 0) + 1
         told, untold = self._kinds.get(kind, (now - TELL_SECONDS, 0))
         if now - told < TELL_SECONDS:
             self._kinds[kind] = (told, untold + 1)

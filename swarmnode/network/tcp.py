@@ -55,6 +55,7 @@ class TcpCarrier:
     ) -> None:
         self._identity, self._reactor, self._entropy = identity, reactor, entropy
         self._reserved, self._secure = reserved, secure
+        self._strangers = Tally(reactor.seconds)
 
     def dials(self, address: Multiaddr) -> bool:
         return address.transport in (("ip4", "tcp"), ("ip6", "tcp"))
@@ -64,6 +65,10 @@ class TcpCarrier:
 
     def listen(self, address: Multiaddr, accept: Callable[[Connection], None]) -> Deferred[Any]:
         return maybeDeferred(self._listen, address, accept)
+
+    def failed_handshakes(self) -> dict[str, int]:
+        """Inbound connections that were not secured, by the code of the error, since the start."""
+        return self._strangers.totals()
 
     def release(self) -> None:
         """Give the reserved port back, should nobody have listened."""
@@ -84,7 +89,9 @@ class TcpCarrier:
         reserved, self._reserved = self._reserved, None
         if reserved is None:
             reserved = _reserve(address.host or "", address.port or 0)
-        return TcpListening(reserved, self._reactor, _Server(self.end, accept, self._reactor.seconds))
+        return TcpListening(
+            reserved, self._reactor, _Server(self.end, accept, self._strangers, self._reactor.seconds)
+        )
 
 
 @implementer(IListening)
@@ -120,10 +127,14 @@ class _Server(Factory):
     noisy = False
 
     def __init__(
-        self, end: Callable[..., Any], accept: Callable[[Connection], None], seconds: Callable[[], float]
+        self,
+        end: Callable[..., Any],
+        accept: Callable[[Connection], None],
+        tally: Tally,
+        seconds: Callable[[], float],
     ) -> None:
         self._end, self._accept = end, accept
-        self._doorstep, self._tally = Doorstep(seconds), Tally(seconds)
+        self._doorstep, self._tally = Doorstep(seconds), tally
 
     def buildProtocol(self, addr: Any) -> Protocol | None:
         """None: Twisted closes it."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.protocol import ClientFactory, Protocol
 
 from swarmnode.observability.network_metrics import MAX_VALUES, NetworkMetrics, _bounded
 from swarmnode.testing.sim_node import SimNode
@@ -80,6 +81,23 @@ def test_failures_are_counted_by_what_they_were(sim: Simulation) -> None:
     assert sum(value for (name, _), value in values.items() if name == "disconnects_total") == 1
     assert values["member_changes_total", "died"] == 1
     assert values["bytes_total", "in"] > 1000  # those of connections that are gone count, too
+
+
+def test_handshakes_that_fail_are_counted(sim: Simulation) -> None:
+    club, public = sim.node(), sim.node()
+    reading = Reading(club)
+
+    class Mute(Protocol):
+        def connectionMade(self) -> None:
+            assert self.transport is not None
+            self.transport.write(b"GET / HTTP/1.1\r\n\r\n")
+
+    factory = ClientFactory()
+    factory.protocol = Mute  # type: ignore[assignment]
+    (carrier,) = public.stack.carriers
+    carrier._reactor.connectTCP(club.ip, 8810, factory)
+    sim.run(12)
+    assert reading.values()["handshakes_failed_total", "bad_negotiation"] == 1
 
 
 def test_suspicions_are_seen(sim: Simulation) -> None:
