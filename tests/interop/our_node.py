@@ -19,17 +19,11 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from swarmnode.network.find_by_mdns import FindByMdns
-from swarmnode.network.host import NetworkHost
 from swarmnode.network.tcp import TcpCarrier
+from swarmnode.network_stack import Surroundings, build_network
 from swarmnode.protocols.gossipsub.vocabulary import Verdict
 from swarmnode.protocols.identify.peer_record import open_record
-from swarmnode.protocols.identity.handover import Signer
 from swarmnode.protocols.kademlia.distance import provider_key
-from swarmnode.services.gossip import Gossip
-from swarmnode.services.identify_peers import IdentifyPeers
-from swarmnode.services.keep_dht import Dht
-from swarmnode.services.keep_peer_book import PeerBook
-from swarmnode.services.ping_peers import PingPeers
 from swarmnode.storage.identity import Identity
 from swarmnode.values.errors import SwarmnodeError
 from swarmnode.values.multiaddr import Multiaddr
@@ -47,72 +41,35 @@ def say(line: dict[str, Any]) -> None:
 
 
 class OurNode:
-    """config: as in `libp2p_peers`."""
+    """The node's own network stack. config: as in `libp2p_peers`."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self._config, log = config, structlog.get_logger("node")
-        key, rng = SigningKey.generate(), random.Random()
+        self._config = config
+        key = SigningKey.generate()
         identity = Identity(peer_id(bytes(key.verify_key)), bytes(key.verify_key), key)
         settings = NetworkSettings()
-        self.host = NetworkHost(
-            identity,
-            [TcpCarrier(identity, reactor, os.urandom)],
-            reactor,
-            rng,
-            settings,
-            lambda peer: self.book.addresses(peer),
-            log,
+        world = Surroundings(
+            clock=reactor,
+            stamp=time.time,
+            rng=random.Random(),
+            entropy=os.urandom,
+            log=structlog.get_logger("node"),
             listen=[Multiaddr.parse(config.get("listen", "/ip4/127.0.0.1/tcp/0"))],
+            searches=lambda host, found: self._searches(host, found, settings),
         )
-        self.book = PeerBook(self.host.peer_id, reactor.seconds, self.host.addresses)
-        self.identify = IdentifyPeers(
-            self.host,
-            self.book,
-            reactor,
-            Signer(identity.public_key, identity.sign),
-            time.time,
-            "0",
-            _penalise,
-        )
-        self.ping = PingPeers(self.host, reactor, os.urandom)
-        self.gossip = Gossip(
-            self.host,
-            reactor,
-            rng,
-            identity.sign,
-            time.time_ns(),
-            log,
-            penalise=_penalise,
-            record_of=self._record_of,
-        )
-        self.dht = Dht(
-            self.host,
-            reactor,
-            rng,
-            time.time,
-            config.get("kad") or "/swarmnode/kad/1",
-            addresses_of=self.book.addresses,
-            add_addresses=lambda peer, addresses: self.book.heard(peer, addresses, "dht"),
-            public_key=identity.public_key,
-            sign=identity.sign,
-            penalise=_penalise,
-        )
-        self.mdns = FindByMdns(self.host, self._found, settings, reactor) if config.get("mdns") else None
+        self.stack = build_network(identity, [TcpCarrier(identity, reactor, os.urandom)], settings, world)
+        self.host = self.stack.host
 
     def start(self) -> Deferred[None]:
-        """Listen and serve."""
-        self.host.watch(self.book)
-        self.book.watch(self._learnt)
-        for part in (self.identify, self.ping, self.gossip, *([self.dht] if self._config.get("kad") else [])):
-            part.start()
+        """Listen and take part."""
         serve_streams(self.host)
         for topic in self._config.get("topics") or ():
             self.subscribe(topic)
-        return self.host.start().addCallback(lambda _: self._ready())
+        return self.stack.start().addCallback(lambda _: self._ready())
 
     def subscribe(self, topic: str) -> None:
         """Every message is an event."""
-        self.gossip.subscribe(
+        self.stack.gossip.subscribe(
             topic,
             lambda source, data: Verdict.ACCEPT,
             lambda got: say(
@@ -121,29 +78,15 @@ class OurNode:
         )
 
     def _ready(self) -> None:
-        if self.mdns is not None:
-            self.mdns.start()
         addresses = [f"{address}/p2p/{self.host.peer_id}" for address in self.host.addresses()]
         say({"event": "ready", "peer": self.host.peer_id, "addresses": addresses})
 
-    def _learnt(self, peer: str) -> None:
-        facts = self.book.facts(peer)
-        if facts is None or not facts.connected:
-            return
-        if facts.protocols and self._config.get("kad"):
-            self.dht.identified(peer, facts.protocols)
+    def _searches(self, host: Any, found: Any, settings: NetworkSettings) -> list[Any]:
+        def tell(peer: str, addresses: Any, how: str) -> None:
+            say({"event": "found", "peer": peer, "addresses": [str(address) for address in addresses]})
+            found(peer, addresses, how)
 
-    def _record_of(self, peer: str) -> bytes | None:
-        facts = self.book.facts(peer)
-        return facts.record or None if facts is not None else None
-
-    def _found(self, peer: str, addresses: Any, how: str) -> None:
-        self.book.heard(peer, addresses, how)
-        say({"event": "found", "peer": peer, "addresses": [str(address) for address in addresses]})
-
-
-def _penalise(peer: str, error: SwarmnodeError) -> None:
-    say({"event": "penalised", "peer": peer, "code": error.code, "reason": error.message})
+        return [FindByMdns(host, tell, settings, reactor)] if self._config.get("mdns") else []
 
 
 class Commands:
@@ -163,7 +106,7 @@ class Commands:
         return list(self._host.peers())
 
     def identified(self, peer: str) -> Any:
-        facts = self._node.book.facts(peer)
+        facts = self._node.stack.book.facts(peer)
         if facts is None or not facts.protocols:
             return None
         record = open_record(facts.record) if facts.record else None
@@ -177,7 +120,7 @@ class Commands:
         }
 
     def ping(self, peer: str, count: int = 1) -> Any:
-        return self._node.ping.ping(peer, count)
+        return self._node.stack.pings.ping(peer, count)
 
     def echo(self, peer: str, data: str) -> Any:
         return Collecting(bytes.fromhex(data)).begin(self._host, peer)
@@ -192,31 +135,36 @@ class Commands:
         self._node.subscribe(topic)
 
     def mesh(self, topic: str) -> Any:
-        state = self._node.gossip.stats().state
+        state = self._node.stack.gossip.stats().state
         return next((list(each.mesh) for each in state.topics if each.topic == topic), [])
 
     def publish(self, topic: str, data: str) -> None:
-        self._node.gossip.publish(topic, bytes.fromhex(data))
+        self._node.stack.gossip.publish(topic, bytes.fromhex(data))
 
     def put(self, key: str, data: str) -> Any:
-        return self._node.dht.put(key, bytes.fromhex(data)).addCallback(lambda stored: list(stored.holders))
+        return self._node.stack.dht.put(key, bytes.fromhex(data)).addCallback(
+            lambda stored: list(stored.holders)
+        )
 
     def get(self, key: str) -> Any:
-        return self._node.dht.get(key).addCallback(lambda found: found.payload.hex())
+        return self._node.stack.dht.get(key).addCallback(lambda found: found.payload.hex())
 
     def provide(self, key: str) -> Any:
-        return self._node.dht.provide(provider_key(key.encode())).addCallback(lambda s: list(s.holders))
+        return self._node.stack.dht.provide(provider_key(key.encode())).addCallback(lambda s: list(s.holders))
 
     def providers(self, key: str) -> Any:
-        found = self._node.dht.find_providers(provider_key(key.encode()))
+        found = self._node.stack.dht.find_providers(provider_key(key.encode()))
         return found.addCallback(lambda entries: [entry.peer for entry in entries])
 
     def find(self, peer: str) -> Any:
-        found = self._node.dht.find_peer(peer)
+        found = self._node.stack.dht.find_peer(peer)
         return found.addCallback(lambda result: [str(address) for address in result.addresses])
 
+    def trust(self, peer: str) -> float:
+        return self._node.stack.trust.score(peer)
+
     def table(self) -> int:
-        return self._node.dht.facts().peers
+        return self._node.stack.dht.facts().peers
 
 
 class Lines(LineReceiver):
@@ -228,6 +176,7 @@ class Lines(LineReceiver):
     def __init__(self) -> None:
         self._node: OurNode | None = None
         self._commands: Commands | None = None
+        self._stopping = False
 
     def lineReceived(self, line: bytes) -> None:
         said = json.loads(line)
@@ -250,11 +199,9 @@ class Lines(LineReceiver):
         self._stop()
 
     def _stop(self) -> None:
-        if self._node is not None and reactor.running:
-            for part in (self._node.mdns, self._node.host):
-                if part is not None:
-                    maybeDeferred(part.stop)
-            reactor.callLater(0.2, lambda: reactor.running and reactor.stop())
+        if self._node is not None and reactor.running and not self._stopping:
+            self._stopping = True
+            maybeDeferred(self._node.stack.stop).addBoth(lambda _: reactor.stop())
 
     def _broken(self, failure: Failure) -> None:
         say({"event": "broken", "error": _told(failure)})

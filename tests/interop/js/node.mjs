@@ -43,13 +43,22 @@ const services = (config) => ({
   })
 })
 
+// Told by mDNS itself: a node's own event of discovery also comes of connections.
+const findByMdns = (config) => (components) => {
+  const search = mdns({ serviceTag: config.service ?? '_p2p._udp.local', interval: 1000 })(components)
+  search.addEventListener('peer', ({ detail }) => {
+    say({ event: 'found', peer: detail.id.toString(), addresses: detail.multiaddrs.map(String) })
+  })
+  return search
+}
+
 const createNode = async (config, privateKey) => createLibp2p({
   privateKey,
   addresses: { listen: [config.listen ?? '/ip4/127.0.0.1/tcp/0'] },
   transports: [tcp()],
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
-  peerDiscovery: config.mdns ? [mdns({ serviceTag: config.service ?? '_p2p._udp.local', interval: 1000 })] : [],
+  peerDiscovery: config.mdns ? [findByMdns(config)] : [],
   connectionManager: { dialTimeout: DIAL_MILLISECONDS, inboundConnectionThreshold: 1000 },
   connectionMonitor: { enabled: !config.bare },
   services: services(config)
@@ -72,9 +81,6 @@ const watch = (node) => {
             addresses: detail.signedPeerRecord.addresses.map(String)
           }
     })
-  })
-  node.addEventListener('peer:discovery', ({ detail }) => {
-    say({ event: 'found', peer: detail.id.toString(), addresses: detail.multiaddrs.map(String) })
   })
   node.services.pubsub?.addEventListener('message', ({ detail }) => {
     const data = Buffer.from(detail.data).toString('hex')

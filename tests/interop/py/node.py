@@ -8,14 +8,10 @@ import json
 import logging
 import sys
 import time
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import multihash
 import trio
-from bulk_pattern import COUNT, ECHO, SINK, SOURCE, pattern_blocks
 from libp2p import generate_new_ed25519_identity, new_host
 from libp2p.custom_types import TProtocol
 from libp2p.discovery.events.peerDiscovery import peerDiscovery
@@ -23,7 +19,6 @@ from libp2p.host.ping import ID as PING
 from libp2p.host.ping import PingService, handle_ping
 from libp2p.kad_dht import common, kad_dht, peer_routing, provider_store, value_store
 from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
-from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.pubsub.gossipsub import PROTOCOL_ID, PROTOCOL_ID_V11, GossipSub
@@ -32,8 +27,8 @@ from libp2p.records.validator import Validator
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 from nacl.signing import VerifyKey
+from streams import COUNT, ECHO, SERVED, SINK, SOURCE, checksum, pattern_blocks, read_all
 
-MAX_READ = 65536
 PUBLIC_KEY_BYTES, SIGNATURE_BYTES, STAMP_BYTES = 32, 64, 8
 HEAD_BYTES = PUBLIC_KEY_BYTES + SIGNATURE_BYTES
 
@@ -68,49 +63,6 @@ class OurRecords(Validator):
         return stamps.index(max(stamps))
 
 
-async def read_all(stream: Any) -> Any:
-    """The pieces that come until the end."""
-    while True:
-        try:
-            data = await stream.read(MAX_READ)
-        except StreamEOF:
-            return
-        if not data:
-            return
-        yield data
-
-
-async def serve_echo(stream: Any) -> None:
-    async for data in read_all(stream):
-        await stream.write(data)
-    await stream.close()
-
-
-async def serve_source(stream: Any) -> None:
-    asked = b"".join([data async for data in read_all(stream)])
-    for block in pattern_blocks(int.from_bytes(asked, "big")):
-        await stream.write(block)
-    await stream.close()
-
-
-def serve_sink(hashed: bool) -> Any:
-    async def serve(stream: Any) -> None:
-        await stream.write(json.dumps(await checksum(stream, hashed)).encode())
-        await stream.close()
-
-    return serve
-
-
-async def checksum(stream: Any, hashed: bool) -> dict[str, Any]:
-    """What comes until the end, counted."""
-    hash_, total = hashlib.sha256(), 0
-    async for data in read_all(stream):
-        total += len(data)
-        if hashed:
-            hash_.update(data)
-    return {"bytes": total, "sha256": hash_.hexdigest() if hashed else None}
-
-
 class Node:
     """A host and its services; commands are its methods `do_...`."""
 
@@ -137,12 +89,7 @@ class Node:
             self.dht = KadDHT(self.host, DHTMode.SERVER)
             self.dht.register_validator("swarmnode", OurRecords())
         self.host.set_stream_handler(PING, handle_ping)
-        for protocol, handler in (
-            (ECHO, serve_echo),
-            (SINK, serve_sink(True)),
-            (COUNT, serve_sink(False)),
-            (SOURCE, serve_source),
-        ):
+        for protocol, handler in SERVED.items():
             self.host.set_stream_handler(TProtocol(protocol), handler)
 
         peerDiscovery.register_peer_discovered_handler(found)
