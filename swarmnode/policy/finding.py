@@ -4,6 +4,11 @@ from __future__ import annotations
 
 #: Connections that a node looks for by itself. More may come to it.
 WANTED_PEERS = 12
+#: So many of them it has chosen itself, whoever else has come: strangers that fill its table must not keep it
+#: from finding others (Heilman et al., Eclipse Attacks on Bitcoin's Peer-to-Peer Network, 2015).
+CHOSEN_PEERS = 4
+#: Of those that it chose among what strangers told, so many may share one public subnet.
+PER_SUBNET = 3
 #: Peers on the local network are all connected up to so many: they are few, near and the fastest.
 MDNS_PEERS = 50
 #: Attempts under way at once.
@@ -25,11 +30,18 @@ def may_use(how: str, *, offline: bool) -> bool:
     return how == "mdns" or not offline
 
 
-def is_wanted(how: str, connected: int, dialling: int) -> bool:
-    """Whether one more peer found that way should be dialled. connected, dialling: how many there are."""
+def is_wanted(how: str, connected: int, dialling: int, chosen: int, most: int) -> bool:
+    """Whether one more peer found that way should be dialled. connected, dialling: how many there are.
+    chosen: how many of those connected this node has dialled. most: how many may be connected."""
     if how in ASKED_FOR:
         return True
-    return connected + dialling < (MDNS_PEERS if how == "mdns" else WANTED_PEERS)
+    wanted = MDNS_PEERS if how == "mdns" else WANTED_PEERS
+    return connected + dialling < min(wanted, most) or chosen + dialling < min(CHOSEN_PEERS, most)
+
+
+def is_hearsay(how: str) -> bool:
+    """Whether it was found by the word of strangers, or of an earlier run, which may all be one."""
+    return how not in ASKED_FOR and how != "mdns"
 
 
 def urgency(how: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -9,10 +10,13 @@ from twisted.python.failure import Failure
 
 from swarmnode.driving.driver import Clock, DelayedCall
 from swarmnode.interfaces.host import Host
+from swarmnode.policy.dialling import shared_subnet
 from swarmnode.policy.finding import (
     MAX_DIALS,
     MAX_FAILURES,
     MAX_WAITING,
+    PER_SUBNET,
+    is_hearsay,
     is_wanted,
     may_use,
     urgency,
@@ -141,35 +145,62 @@ class FindPeers:
         if not self._running:
             return
         now, connected = self._clock.seconds(), frozenset(self._host.peers())
-        self._refill(now, len(connected))
+        chosen, most = self._chosen(), self._settings.max_peers
+        self._refill(now, len(connected), len(chosen))
         dialling = sum(attempt.dialling is not None for attempt in self._tries.values())
         ways = {attempt.how for attempt in self._tries.values()}
-        wanted = {how for how in ways if is_wanted(how, len(connected), dialling)}
+        wanted = {how for how in ways if is_wanted(how, len(connected), dialling, len(chosen), most)}
         due = [
             one
             for one in self._tries.values()
             if one.next_at <= now and one.dialling is None and one.how in wanted and one.peer not in connected
         ]
+        subnets = self._subnets(chosen) if due else Counter()
         for attempt in sorted(due, key=lambda one: (urgency(one.how), one.next_at)):
-            if attempt.next_at > now or not is_wanted(attempt.how, len(connected), dialling):
+            if attempt.next_at > now:
+                continue
+            if not is_wanted(attempt.how, len(connected), dialling, len(chosen), most):
                 continue
             if attempt.dialling is not None or self._tries.get(attempt.key) is not attempt:
                 continue  # an attempt that ended at once has led here again meanwhile
             if dialling >= MAX_DIALS:
                 break
+            subnet = self._subnet(attempt)
+            if subnet and is_hearsay(attempt.how) and subnets[subnet] >= PER_SUBNET:
+                continue
+            subnets[subnet] += 1
             dialling += 1
             self._dial(attempt)
         self._arm(now)
 
-    def _refill(self, now: float, connected: int) -> None:
+    def _chosen(self) -> list[LinkInfo]:
+        """A connection to each peer that this node has dialled."""
+        ours = ([link for link in self._host.links(peer) if not link.inbound] for peer in self._host.peers())
+        return [links[0] for links in ours if links]
+
+    def _subnets(self, chosen: Sequence[LinkInfo]) -> Counter[str]:
+        """How many of the peers that are connected or being dialled there are of each public subnet."""
+        dialling = (self._subnet(one) for one in self._tries.values() if one.dialling is not None)
+        return Counter([*(shared_subnet(link.remote) for link in chosen), *dialling])
+
+    def _subnet(self, attempt: _Try) -> str:
+        """The public subnet that the attempt leads to first, or empty."""
+        if attempt.subnet is None:
+            known = self._book.addresses(attempt.peer) if attempt.peer is not None else ()
+            subnets = map(shared_subnet, (*known, *attempt.addresses))
+            attempt.subnet = next((subnet for subnet in subnets if subnet), "")
+        return attempt.subnet
+
+    def _refill(self, now: float, connected: int, chosen: int) -> None:
         if now < self._next_refill:
             return
         self._next_refill = now + REFILL_SECONDS
-        if not is_wanted("", connected, 0):
+        if not is_wanted("", connected, 0, chosen, self._settings.max_peers):
             return
-        for facts in self._book.worth_trying()[:MAX_DIALS]:
+        idle = [facts for facts in self._book.worth_trying() if facts.peer not in self._tries]
+        for facts in idle[:MAX_DIALS]:
             how = facts.how or "inbound"
-            if facts.peer not in self._tries and may_use(how, offline=self._settings.offline):
+            if may_use(how, offline=self._settings.offline):
                 self._make_room()
                 self._tries[facts.peer] = _Try(facts.peer, facts.peer, (), how, now)
 
@@ -231,9 +262,9 @@ class FindPeers:
 
 
 class _Try:
-    """One peer, or address, to connect to. next_at: not before."""
+    """One peer, or address, to connect to. next_at: not before. subnet: None before it is looked at."""
 
-    __slots__ = ("addresses", "dialling", "failures", "how", "key", "next_at", "peer", "since")
+    __slots__ = ("addresses", "dialling", "failures", "how", "key", "next_at", "peer", "since", "subnet")
 
     def __init__(
         self, key: str, peer: str | None, addresses: tuple[Multiaddr, ...], how: str, now: float
@@ -242,6 +273,7 @@ class _Try:
         self.since = self.next_at = now
         self.failures = 0
         self.dialling: Any = None
+        self.subnet: str | None = None
 
     def found_again(self, addresses: tuple[Multiaddr, ...], how: str, now: float) -> None:
         """Another report of the same: a new address, or a better way, deserves an attempt at once."""
@@ -249,6 +281,7 @@ class _Try:
         if urgency(how) < urgency(self.how):
             self.how, self.next_at, self.failures = how, now, 0
         if fresh:
+            self.subnet = None
             self.addresses = (*fresh, *self.addresses)[:MAX_ADDRESSES]
             soon = now + (wait_after(how, 1, 0.0) if self.failures else 0.0)
             self.next_at = min(self.next_at, soon)

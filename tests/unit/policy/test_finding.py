@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from swarmnode.policy.finding import (
+    CHOSEN_PEERS,
     MDNS_PEERS,
     WANTED_PEERS,
+    is_hearsay,
     is_wanted,
     may_use,
     urgency,
@@ -27,7 +29,24 @@ from swarmnode.policy.finding import (
     ],
 )
 def test_who_is_wanted(how: str, connected: int, dialling: int, wanted: bool) -> None:
-    assert is_wanted(how, connected, dialling) is wanted
+    assert is_wanted(how, connected, dialling, CHOSEN_PEERS, 150) is wanted
+
+
+@pytest.mark.parametrize("how", ["dht", "mdns"])
+def test_a_few_are_chosen_whoever_else_has_come(how: str) -> None:
+    assert is_wanted(how, 150, 0, CHOSEN_PEERS - 1, 150)
+    assert not is_wanted(how, 150, 1, CHOSEN_PEERS - 1, 150)
+
+
+@pytest.mark.parametrize("how", ["dht", "mdns"])
+def test_nobody_is_dialled_for_whom_another_must_go(how: str) -> None:
+    assert is_wanted(how, 2, 0, 2, 3)
+    assert not is_wanted(how, 3, 0, 3, 3)
+
+
+def test_the_word_of_strangers() -> None:
+    ways = ("bootstrap", "invite", "mdns", "exchange", "dht", "cache", "inbound")
+    assert [how for how in ways if is_hearsay(how)] == ["exchange", "dht", "cache", "inbound"]
 
 
 def test_offline_means_the_local_network() -> None:

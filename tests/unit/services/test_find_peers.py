@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from swarmnode.policy.finding import MAX_DIALS, MAX_FAILURES, MAX_WAITING, MDNS_PEERS, WANTED_PEERS
+from swarmnode.policy.finding import (
+    CHOSEN_PEERS,
+    MAX_DIALS,
+    MAX_FAILURES,
+    MAX_WAITING,
+    MDNS_PEERS,
+    PER_SUBNET,
+    WANTED_PEERS,
+)
 from swarmnode.services.find_peers import REFILL_SECONDS, FindPeers
 from swarmnode.services.keep_peer_book import PeerBook
 from swarmnode.testing.fake_host import DELAY, FakeHost, FakeNetwork
@@ -125,6 +133,66 @@ def test_as_many_as_wanted_and_no_more(how: str, most: int) -> None:
     bench.run(1)
     assert len(bench.us.peers()) == most
     assert gone.peer_id not in bench.us.peers()
+
+
+def public(bench: Bench, subnet: int, number: int) -> FakeHost:
+    return bench.network.host(f"/ip4/8.8.{subnet}.{number}/tcp/8810")
+
+
+def test_of_one_public_neighbourhood_a_few_are_enough() -> None:
+    bench = Bench()
+    crowd = [public(bench, 8, number) for number in range(1, 41)]
+    others = [public(bench, number, 1) for number in (10, 11, 12)]
+    bench.find.start()
+    for host in (*crowd, *others):
+        bench.find.found(host.peer_id, host.listening, "dht")
+    bench.run(300)
+    met = set(bench.us.peers())
+    assert len(met & {host.peer_id for host in crowd}) == PER_SUBNET
+    assert met >= {host.peer_id for host in others}
+    assert len(bench.us.dials) == PER_SUBNET + 3
+    bench.find.found(crowd[-1].peer_id, crowd[-1].listening, "mdns")
+    bench.find.found(crowd[-2].peer_id, crowd[-2].listening, "invite")
+    bench.run(1)
+    assert set(bench.us.peers()) >= {crowd[-1].peer_id, crowd[-2].peer_id}
+
+
+def test_the_first_of_a_neighbourhood_may_be_replaced() -> None:
+    bench = Bench()
+    crowd = [public(bench, 8, number) for number in range(1, 5)]
+    bench.find.start()
+    for host in crowd:
+        bench.find.found(host.peer_id, host.listening, "dht")
+    bench.run(1)
+    (left,) = {host.peer_id for host in crowd} - set(bench.us.peers())
+    gone = next(host for host in crowd if host.peer_id != left)
+    gone.up = False
+    bench.network.part(bench.us, gone, LOST)
+    bench.run(1)
+    assert left in bench.us.peers()
+
+
+def test_strangers_that_come_by_themselves_do_not_keep_it_from_choosing() -> None:
+    bench = Bench()
+    bench.find.start()
+    for number in range(WANTED_PEERS + 5):
+        bench.network.join(bench.peer(number), bench.us, bench.us.listening[0])
+    assert bench.us.dials == []
+    others = [bench.peer(number) for number in range(100, 110)]
+    for host in others:
+        bench.find.found(host.peer_id, host.listening, "exchange")
+    bench.run(1)
+    assert len(set(bench.us.peers()) & {host.peer_id for host in others}) == CHOSEN_PEERS
+
+
+def test_a_small_limit_is_not_passed_again_and_again() -> None:
+    bench = Bench(max_peers=3)
+    bench.find.start()
+    for number in range(10):
+        host = bench.peer(number)
+        bench.find.found(host.peer_id, host.listening, "exchange")
+    bench.run(600)
+    assert len(bench.us.dials) == 3
 
 
 def test_few_attempts_at_once() -> None:
