@@ -70,7 +70,7 @@ class NetworkHost:
             listen = (tcp_address(settings.listen_address, settings.port),)
         self._listeners = Listeners(carriers, listen, interfaces, clock, self._broken)
         self._dials = Dials(carriers, self._post, self._new_link, gate)
-        self._arrivals = Arrivals(self._post, self._new_link, gate, log)
+        self._arrivals = Arrivals(self._post, self._new_link, gate, log, clock.seconds)
         self._requests = Requests(self._post, self._in_order, resolve, bars)
         self._watchers, self._takers, self._tally = Watchers(log), Takers(log), Tally()
         limits = PoolLimits(settings.max_peers, settings.max_connections_per_peer)

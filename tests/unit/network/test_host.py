@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
-from swarmnode.network.arrivals import MAX_AT_GATE
+from swarmnode.network.doorstep import MAX_UNSECURED_PER_IP
 from swarmnode.network.host import STOP_SECONDS
 from swarmnode.network.takers import MAX_INBOUND_STREAMS
 from swarmnode.protocols.pool.limits import SPARE_SECONDS
@@ -253,17 +253,17 @@ def test_connections_at_the_gate_are_limited() -> None:
 
     a = bench.node(1, gate=Shut())  # type: ignore[arg-type]
     accept = bench.net.listening["10.0.0.1", 8810].accept
-    for number in range(MAX_AT_GATE + 1):
+    for number in range(MAX_UNSECURED_PER_IP + 1):
         accept(MemoryConnection(bench.clock, LinkInfo(number, f"p{number}", a.address, None, True, "", 0.0),
                                 first_stream=2))  # fmt: skip
     bench.run(0.1)
-    assert len(held) == MAX_AT_GATE
-    assert len(a.host._links) == MAX_AT_GATE
+    assert len(held) == MAX_UNSECURED_PER_IP
+    assert len(a.host._links) == MAX_UNSECURED_PER_IP
     held[0](PeerFault("not one of us", code="other_network"))
     held[1](None)
     bench.run(0.1)
     assert a.host.peers() == ("p1",)
-    assert len(a.host._links) == MAX_AT_GATE - 1
+    assert len(a.host._links) == MAX_UNSECURED_PER_IP - 1
 
 
 def test_back_pressure_reaches_the_writer() -> None:
