@@ -62,6 +62,11 @@ class Siege:
         return self.node.port + 10
 
     @property
+    def address(self) -> str:
+        """The node's, with its id."""
+        return f"/ip4/127.0.0.1/tcp/{self.port}/p2p/{self.peer_id}"
+
+    @property
     def peer_id(self) -> str:
         """The node's."""
         found = re.search(r"peer_id=(\w+)", self.log())
@@ -72,8 +77,7 @@ class Siege:
         self.node.start().wait_ready()
         try:
             self.node.wait_until(lambda: "model loaded" in self.log(), 30, "no model was loaded")
-            node = f"/ip4/127.0.0.1/tcp/{self.port}/p2p/{self.peer_id}"
-            self.pair = HonestPair(node, self._network).wait_ready()
+            self.pair = HonestPair(self.address, self._network).wait_ready()
             self.honest = self.pair.report()["peers"]
             self._base = self.memory()
         except BaseException:

@@ -29,8 +29,10 @@ from swarmnode.protocols.connection.yamux_frames import (
     header,
 )
 from swarmnode.protocols.identity.handover import Signer
+from swarmnode.protocols.swarm.ids import PROOF_NAME, protocol_id
 from swarmnode.protocols.wire.framing import framed
 from swarmnode.storage.identity import load_or_create_identity
+from swarmnode.testing.honest_pair import HonestPair
 from swarmnode.testing.hostile_peer import HostilePeer, make_signer
 from swarmnode.testing.siege import Siege
 
@@ -327,3 +329,31 @@ def test_floods_of_connections_for_a_while(siege: Siege) -> None:
 
     with siege.attack(lines=60), ThreadPoolExecutor(2) as threads:
         assert sum(threads.map(rush, (10.0, 10.0))) > 100
+
+
+# At the gate of a private network.
+
+
+@pytest.fixture
+def walled(tmp_path: Path) -> Iterator[Siege]:
+    with Siege(tmp_path, network="at home") as siege:
+        yield siege
+
+
+def test_strangers_at_the_gate_of_a_private_network(walled: Siege) -> None:
+    proof = protocol_id(PROOF_NAME, "at home")
+    with walled.attack() as attack, ExitStack() as stack:
+        guessing = stack.enter_context(HostilePeer(walled.port)).secure()
+        assert guessing.ask("/ipfs/id/1.0.0", end=True, seconds=0.5) == b"", (
+            "nothing is served before the proof"
+        )
+        assert guessing.ask(proof, os.urandom(32), seconds=0.5) == b""
+        assert guessing.closed_within(SOON)
+        for number in range(100):
+            peer = stack.enter_context(HostilePeer(walled.port)).secure()
+            if number % 2:
+                peer.open(proof, os.urandom(16))
+        assert set(walled.peers()) == set(walled.honest)
+        with HonestPair(walled.address, "at home") as later:
+            assert later.report()["interruptions"] == []
+    assert "its proof of the network's name is wrong" in attack.text
