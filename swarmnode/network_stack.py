@@ -186,6 +186,7 @@ def build_network(
         host, clock, stamp, stores.load_trust, stores.save_trust, log, vouched=vouched_by(settings)
     )
     penalise = CountFaults(trust.penalise)
+    host.watch(penalise)
 
     identify = IdentifyPeers(host, book, clock, identity, stamp, __version__, penalise)
     greeting = _greeting(host, lambda: talk.features_served(), world.profiles)

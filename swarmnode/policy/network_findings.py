@@ -29,7 +29,8 @@ class Finding:
 class NetworkView:
     """What the node knows. addresses: announced to others. seen_at: public IP addresses that others see it
     at. inbound: whether anybody has connected to it. running: seconds since the start. skew: seconds that
-    the others' clocks are ahead, by the median. missing: bootstrap addresses that are not connected."""
+    the others' clocks are ahead, by the median. missing: bootstrap addresses that are not connected.
+    by_choice: the user lets it listen on loopback only."""
 
     port: int
     addresses: tuple[Multiaddr, ...]
@@ -45,6 +46,7 @@ class NetworkView:
     seen_at: tuple[str, ...] = ()
     missing: tuple[Multiaddr, ...] = field(default=())
     bootstrap: int = 0
+    by_choice: bool = True
 
 
 def findings(view: NetworkView) -> tuple[Finding, ...]:
@@ -65,6 +67,15 @@ def _reach(view: NetworkView) -> Sequence[Finding]:
             )
         ]
     if all(map(is_loopback, view.addresses)):
+        if not view.by_choice:
+            return [
+                Finding(
+                    "problem",
+                    "no_network",
+                    "This machine has no network address, only the one by which it reaches itself",
+                    "Connect it to a network; the node notices by itself.",
+                )
+            ]
         return [
             Finding(
                 "problem",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from ipaddress import ip_address
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -89,6 +90,7 @@ class ExamineNetwork:
             seen_at=tuple(one.ip for one in self._seen_as()),
             missing=tuple(one for one in bootstrap if not self._has(one)),
             bootstrap=len(bootstrap),
+            by_choice=ip_address(settings.listen_address).is_loopback,
         )
 
     def _has(self, address: Multiaddr) -> bool:

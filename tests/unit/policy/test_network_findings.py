@@ -31,6 +31,7 @@ def test_a_node_that_is_well() -> None:
     [
         ({"addresses": ()}, "no_address", "problem"),
         ({"addresses": (LOOPBACK,)}, "loopback_only", "problem"),
+        ({"addresses": (LOOPBACK,), "by_choice": False}, "no_network", "problem"),
         ({"addresses": (HOUSE, VPN)}, "overlay", "ok"),
         ({"seen_at": ("8.8.8.8",)}, "behind_router", "note"),
         ({"inbound": False}, "no_inbound", "note"),
