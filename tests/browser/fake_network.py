@@ -63,6 +63,12 @@ class FakeNetwork:
             return _fault(400, "This is no invite code", "bad_invite", "Copy the whole code.")
         return _fault(503, "Nobody answers at this address", "unreachable", "Is the other node running?")
 
+    def doctor(self) -> dict[str, Any]:
+        """What `POST /api/admin/doctor` answers."""
+        step = {"step": "connect /ip4/127.0.0.1/tcp/9", "ok": False, "detail": "Nothing listens there"}
+        message, advice = "Nothing listens at any of its addresses", "Is the other node running?"
+        return {"meets": False, "cause": "refused", "message": message, "advice": advice, "steps": [step]}
+
 
 def _id(end: str) -> str:
     return "12D3KooW" + "AbCdEfGhJkLmNpQrStUvWxYz12345678901234"[: 44 - len(end)] + end

@@ -173,6 +173,8 @@ class Handler(BaseHTTPRequestHandler):
             self._error(401, "The API key is missing or wrong", "invalid_api_key")
         elif self.path == "/v1/chat/completions":
             self._chat(json.loads(body))
+        elif self.path == "/api/admin/doctor":
+            self._json(200, self.server.network.doctor())
         elif self.path == "/api/admin/join-network":
             self._json(*self.server.network.join(json.loads(body)))
         else:

@@ -145,6 +145,37 @@ suite("network: this computer, inviting, joining", () => {
       assert.equal(bodies.length, 1);
     }));
 
+  test("where nobody is reached, the node is asked why, and says what it tried", () =>
+    withSwarm([], async ({ page, swarm }) => {
+      await answerWith(page, "/api/admin/join-network", 503, { error: { code: "unreachable", message: "Nobody answers there.", hint: "" } });
+      const found = { meets: false, cause: "firewall", message: "A firewall <b>is</b> in the way.", advice: "Open port 8810.", steps: [
+        { step: "connect /ip4/192.0.2.1/tcp/1", ok: false, detail: "timed out" }, { step: "resolve", ok: true, detail: "known" }, null] };
+      const { release, bodies } = await holdUp(page, "/api/admin/doctor", 200, found);
+      const join = async () => {
+        await page.locator("#join-text").fill("/ip4/192.0.2.1/tcp/1");
+        await page.locator("#join-submit").click();
+        await page.locator("#why-ask:enabled").waitFor();
+      };
+      await join();
+      await page.locator("#why-ask").click();
+      await page.getByText("Trying the way there…").waitFor();
+      release();
+      await page.getByText("A firewall <b>is</b> in the way. Open port 8810.").waitFor();
+      assert.deepEqual(bodies, [{ address: "/ip4/192.0.2.1/tcp/1" }]);
+      assert.deepEqual((await page.locator(".steps li").allInnerTexts()).map((text) => text.replace(/\s+/g, " ").trim()),
+        ["failed: connect /ip4/192.0.2.1/tcp/1: timed out", "passed: resolve: known"]);
+      await page.locator("#join-text").press("End");
+      await page.keyboard.type("1");
+      await page.locator(".why-box").waitFor({ state: "hidden" });
+      await page.unroute("**/api/admin/doctor");
+      await answerWith(page, "/api/admin/doctor", 200, { meets: true, steps: [] });
+      await join();
+      const asked = swarm.asked;
+      await page.locator("#why-ask").click();
+      await page.getByText("The other computer answers now").waitFor();
+      assert.equal(swarm.asked, asked + 1);
+    }, { expected: /503/ }));
+
   test("the node itself makes a code and refuses it from its own hands", () =>
     withPage({ path: "/admin/network", expected: /40\d|50\d/ }, async ({ page }) => {
       await answered(page);
@@ -159,5 +190,11 @@ suite("network: this computer, inviting, joining", () => {
       await page.locator("#join-submit").click();
       await page.waitForFunction(() => /\w{3}/.test(document.querySelector("#join-problem").textContent));
       assert.doesNotMatch(await page.locator("#join-problem").innerText(), /own|status \d|Traceback/);
+      assert.equal(await page.locator(".why-box").isVisible(), false);
+      await page.locator("#join-text").fill("/ip4/127.0.0.1/tcp/9");
+      await page.locator("#join-submit").click();
+      await page.locator("#why-ask").click();
+      await page.locator("#why-found strong").filter({ hasText: /\w{3}/ }).waitFor();
+      assert.ok((await page.locator(".steps li").count()) > 0);
     }));
 });

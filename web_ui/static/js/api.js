@@ -61,8 +61,8 @@ export class Api {
   }
 
   /** The answer as JSON. Raises ApiError. */
-  async json(path) {
-    const answer = await bodyOf(await this.send(path));
+  async json(path, options = {}) {
+    const answer = await bodyOf(await this.send(path, options));
     if (answer === null) throw new ApiError(t("error.odd_answer"), { hint: t("error.odd_answer_hint") });
     return answer;
   }

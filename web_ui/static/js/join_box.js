@@ -1,14 +1,15 @@
 // Joining another computer by its invite code or address.
 
-import { bodyOf } from "./api.js";
 import { announce } from "./announcer.js";
 import { el } from "./dom.js";
 import { number, t } from "./i18n.js";
 import { plain, shortId } from "./peers.js";
+import { whyBox } from "./why_box.js";
 
 const MAX_CHARS = 4096;
 const MAX_NOTE_CHARS = 300;
 const SCHEME = "swarm://";
+const REFUSED = 400; // The text itself is wrong, and the node has said how: there is no way to examine.
 
 /** What is wrong with a text before the node is asked; empty where nothing is. Keys of texts. */
 function mistake(text) {
@@ -28,6 +29,7 @@ export function joinBox(api, joined) {
   const stop = el("button", { type: "button", class: "button", id: "join-stop", text: t("network.join_stop"), hidden: true, on: { click: () => trying?.abort() } });
   const state = el("p", { class: "quiet small", id: "join-state" });
   const problem = el("p", { class: "problem", id: "join-problem", role: "alert" });
+  const why = whyBox(api, joined);
   const form = el("form", { id: "join-form", novalidate: true },
     el("label", { class: "small", for: "join-text", text: t("network.join_label") }),
     el("div", { class: "field-row" }, field, submit, stop), state, problem);
@@ -49,15 +51,16 @@ export function joinBox(api, joined) {
   async function join(text) {
     trying = new AbortController();
     show(true);
+    why.clear();
     const counting = count(state);
+    const body = text.startsWith("/") ? { address: text } : { code: text };
     try {
-      const body = text.startsWith("/") ? { address: text } : { code: text };
-      const answer = await bodyOf(await api.send("/api/admin/join-network", { method: "POST", body, signal: trying.signal }));
-      done(answer ?? {});
+      done(await api.json("/api/admin/join-network", { method: "POST", body, signal: trying.signal }));
     } catch (fault) {
       state.textContent = fault.name === "AbortError" ? t("network.join_stopped") : "";
       if (fault.name !== "AbortError") complain(fault.message, fault.hint);
       else field.focus();
+      if (fault.status > REFUSED) why.offer(body);
     } finally {
       clearInterval(counting);
       trying = null;
@@ -88,8 +91,9 @@ export function joinBox(api, joined) {
   field.addEventListener("input", () => {
     problem.textContent = state.textContent = "";
     field.removeAttribute("aria-invalid");
+    why.clear();
   });
-  return el("section", { class: "network-part", "aria-labelledby": "join-title" }, el("h3", { id: "join-title", text: t("network.join") }), form);
+  return el("section", { class: "network-part", "aria-labelledby": "join-title" }, el("h3", { id: "join-title", text: t("network.join") }), form, why.node);
 }
 
 /** Say how long it takes already, each second; returns the timer. */

@@ -72,13 +72,12 @@ class Row {
     const name = el("code", { text: peer.short, title: peer.id });
     const copy = iconButton("copy", t("network.copy_id", { name: peer.short }), () => copyFrom(copy, peer.id, t("node.copied")));
     this.curve = drawn("polyline");
-    const drawing = drawn("svg", { class: "curve", viewBox: `0 0 ${CURVE_WIDTH} ${CURVE_HEIGHT}`, "aria-hidden": "true" }, this.curve);
+    this.drawing = drawn("svg", { class: "curve", viewBox: `0 0 ${CURVE_WIDTH} ${CURVE_HEIGHT}`, "aria-hidden": "true" }, this.curve);
     this.values = Object.fromEntries(COLUMNS.slice(1).map((column) => [column, el("span")]));
     const cell = (column, ...parts) => el("td", { role: "cell", "data-label": t(`network.${column}`) }, ...parts);
     this.node = el("tr", { role: "row" },
       el("th", { scope: "row", role: "rowheader" }, el("span", { class: "who" }, this.dot, name, copy, this.near, this.state)),
-      cell("round_trip", this.values.round_trip, drawing),
-      ...COLUMNS.slice(2).map((column) => cell(column, this.values[column])));
+      ...COLUMNS.slice(1).map((column) => cell(column, this.values[column])));
   }
 
   update(peer) {
@@ -103,6 +102,8 @@ class Row {
     const x = (at) => CURVE_WIDTH - 1 - ((this.#samples.length - 1 - at) * (CURVE_WIDTH - 2)) / (MAX_SAMPLES - 1);
     const y = (value) => CURVE_HEIGHT - 1 - ((CURVE_HEIGHT - 4) * value) / top;
     const points = this.#samples.map((value, at) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`);
-    setAttribute(this.curve, "points", points.length > 1 ? points.join(" ") : "");
+    if (points.length < 2) return;
+    setAttribute(this.curve, "points", points.join(" "));
+    if (!this.drawing.isConnected) this.values.round_trip.after(this.drawing);
   }
 }
