@@ -4,6 +4,7 @@ implementation inherits these and says how a node of it is started."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
@@ -135,6 +136,16 @@ class Conversations:
                 one.ask("hangUp", peer=other.peer)
                 other.until("peers", lambda peers: peers == [])
                 one.until("peers", lambda peers: peers == [])
+
+    def test_a_private_network_keeps_strangers_out(self, request: pytest.FixtureRequest) -> None:
+        with our_node(network="home") as ours, request.cls.start() as stranger:
+            for one, other in ((stranger, ours), (ours, stranger)):
+                with suppress(PeerError):  # it may be told only afterwards
+                    one.ask("dial", address=other.address)
+                with pytest.raises(PeerError):
+                    stranger.ask("echo", peer=ours.peer, data="00")
+                stranger.until("peers", lambda peers: peers == [])
+                assert ours.ask("peers") == []
 
 
 def _result_or_none(peer: PeerProcess, do: str, **values: Any) -> Any:

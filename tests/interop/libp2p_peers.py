@@ -7,7 +7,8 @@ A node reads lines of JSON and writes lines of JSON. The first line is its confi
 and its answer, once it listens, `{"event": "ready", "peer": ..., "addresses": [...]}`. Then come commands,
 `{"id": 1, "do": "ping", "peer": ..., "count": 3}`, each answered by `{"id": 1, "result": ...}` or `{"id": 1,
 "error": "..."}`. Other lines are events: `message` (gossip) and `found` (mDNS). Bytes are in hexadecimal,
-times in seconds. Our node is the whole network stack of a node, which does more than it is asked for.
+times in seconds. Our node is the whole network stack of a node, which does more than it is asked for, and
+takes the name of a private network (`"network"`) too.
 """
 
 from __future__ import annotations

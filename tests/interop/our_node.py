@@ -47,7 +47,7 @@ class OurNode:
         self._config = config
         key = SigningKey.generate()
         identity = Identity(peer_id(bytes(key.verify_key)), bytes(key.verify_key), key)
-        settings = NetworkSettings()
+        settings = NetworkSettings(network_id=config.get("network", ""))
         world = Surroundings(
             clock=reactor,
             stamp=time.time,
