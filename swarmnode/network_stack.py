@@ -269,7 +269,6 @@ def build_network(
         ExplainMeeting(
             host,
             book,
-            settings,
             clock,
             Probe(carriers, gate, clock),
             world.resolve,

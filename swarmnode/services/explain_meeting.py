@@ -9,14 +9,12 @@ from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succ
 
 from swarmnode.driving.driver import Clock
 from swarmnode.interfaces.host import Host
-from swarmnode.policy.finding import may_use
 from swarmnode.policy.meeting import MAX_SKEW_SECONDS, Attempt, Cause, cause_of
 from swarmnode.policy.peer_book import PeerFacts
 from swarmnode.protocols.swarm.invites import read_invite
 from swarmnode.services.say_hello import PeerFacts as Greeted
-from swarmnode.values.errors import Refused, SwarmnodeError
+from swarmnode.values.errors import SwarmnodeError
 from swarmnode.values.multiaddr import Multiaddr
-from swarmnode.values.network import NetworkSettings
 from swarmnode.values.peer_id import parse_peer_id
 
 #: Addresses of a peer that are tried one by one.
@@ -44,14 +42,13 @@ class ExplainMeeting:
         self,
         host: Host,
         book: Book,
-        settings: NetworkSettings,
         clock: Clock,
         probe: Try,
         resolve: Resolve | None,
         protocols: Collection[str],
         greeted: Callable[[str], Greeted | None],
     ) -> None:
-        self._host, self._book, self._settings, self._clock = host, book, settings, clock
+        self._host, self._book, self._clock = host, book, clock
         self._probe, self._resolve = probe, resolve
         self._protocols, self._greeted = frozenset(protocols), greeted
 
@@ -63,7 +60,6 @@ class ExplainMeeting:
         steps = _Steps()
         cause: Cause | None = None
         try:
-            self._may_try(peer)
             met = yield self._host.connect(peer, addresses)
         except SwarmnodeError as error:
             cause = yield self._why_not(peer, addresses, error, steps)
@@ -71,15 +67,6 @@ class ExplainMeeting:
             cause = yield self._look_at(met, steps)
             peer = met
         return _told(peer, cause, steps)
-
-    def _may_try(self, peer: str | None) -> None:
-        connected = peer is not None and peer in self._host.peers()
-        if not connected and not may_use("", offline=self._settings.offline):
-            raise Refused(
-                "This node is in offline mode and uses only peers of the local network that it finds by mDNS",
-                code="offline_mode",
-                hint="Set pool.offline_mode = false and start the node again.",
-            )
 
     @inlineCallbacks
     def _why_not(
