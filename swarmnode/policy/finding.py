@@ -44,6 +44,12 @@ def is_hearsay(how: str) -> bool:
     return how not in ASKED_FOR and how != "mdns"
 
 
+def again(how: str) -> str:
+    """As what a peer is dialled that was known before. What the user set is tried by itself, for ever; a peer
+    that was once met there is not, because at one address many may have been."""
+    return "inbound" if how in ("", "bootstrap") else how
+
+
 def urgency(how: str) -> int:
     """Whom to dial first: the lowest."""
     return {"bootstrap": 0, "invite": 0, "mdns": 1, "cache": 2}.get(how, 3)

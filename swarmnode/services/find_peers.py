@@ -16,6 +16,7 @@ from swarmnode.policy.finding import (
     MAX_FAILURES,
     MAX_WAITING,
     PER_SUBNET,
+    again,
     is_hearsay,
     is_wanted,
     may_use,
@@ -113,12 +114,13 @@ class FindPeers:
         if not self._running:
             return
         now, facts = self._clock.seconds(), self._book.facts(peer)
-        for attempt in self._tries.values():
-            if attempt.how == "bootstrap" and attempt.peer == peer:
+        planned = [a for a in self._tries.values() if a.key == peer or a.peer == peer]
+        for attempt in planned:
+            if attempt.how == "bootstrap":
                 attempt.next_at = max(attempt.next_at, now + self._wait(attempt.how, 1))
         barred = isinstance(error, PeerFault | Refused)
-        if not barred and facts is not None and facts.addresses and peer not in self._tries:
-            how = facts.how or "inbound"
+        if not barred and facts is not None and facts.addresses and not planned:
+            how = again(facts.how)
             if may_use(how, offline=self._settings.offline):
                 self._make_room()
                 self._tries[peer] = _Try(peer, peer, (), how, now + self._wait(how, 1))
@@ -199,7 +201,7 @@ class FindPeers:
             return
         idle = [facts for facts in self._book.worth_trying() if facts.peer not in self._tries]
         for facts in idle[:MAX_DIALS]:
-            how = facts.how or "inbound"
+            how = again(facts.how)
             if may_use(how, offline=self._settings.offline):
                 self._make_room()
                 self._tries[facts.peer] = _Try(facts.peer, facts.peer, (), how, now)
@@ -219,7 +221,7 @@ class FindPeers:
         attempt.dialling = None
         self._host.weigh(peer, "found", weight(attempt.how))
         self._log.debug("a peer that was found is connected", peer=peer, how=attempt.how)
-        if attempt.peer is None:
+        if attempt.unnamed:
             self._book.heard(peer, attempt.addresses, attempt.how)
         if attempt.how == "bootstrap":
             attempt.peer, attempt.failures = peer, 0
@@ -237,6 +239,8 @@ class FindPeers:
         is_us = isinstance(error, SwarmnodeError) and error.code == "self_dial"
         if attempt.peer is not None:
             self._book.failed(attempt.peer)
+        if attempt.unnamed and isinstance(error, SwarmnodeError) and error.code == "wrong_peer":
+            attempt.peer = None  # somebody else is there by now, who is as welcome
         if is_us or (attempt.how != "bootstrap" and attempt.failures >= MAX_FAILURES):
             self._tries.pop(attempt.key, None)
         wait = self._wait(attempt.how, attempt.failures)
@@ -264,7 +268,18 @@ class FindPeers:
 class _Try:
     """One peer, or address, to connect to. next_at: not before. subnet: None before it is looked at."""
 
-    __slots__ = ("addresses", "dialling", "failures", "how", "key", "next_at", "peer", "since", "subnet")
+    __slots__ = (
+        "addresses",
+        "dialling",
+        "failures",
+        "how",
+        "key",
+        "next_at",
+        "peer",
+        "since",
+        "subnet",
+        "unnamed",
+    )
 
     def __init__(
         self, key: str, peer: str | None, addresses: tuple[Multiaddr, ...], how: str, now: float
@@ -272,6 +287,7 @@ class _Try:
         self.key, self.peer, self.addresses, self.how = key, peer, addresses, how
         self.since = self.next_at = now
         self.failures = 0
+        self.unnamed = peer is None
         self.dialling: Any = None
         self.subnet: str | None = None
 

@@ -62,7 +62,8 @@ class Bench:
 
     def stack(self, number: int, disk: Disk | None = None, **more: Any) -> NetworkStack:
         """Node 1, 2, ... at 10.0.0.1, 10.0.0.2, ...; not started."""
-        identity, ip, rng = Identity(number), f"10.0.0.{number}", random.Random(number)
+        ip, rng = f"10.0.0.{number}", random.Random(number)
+        identity = Identity(more.pop("key", number))
         profiles, searches = more.pop("profiles", tuple), more.pop("searches", [])
         settings = NetworkSettings(port=PORT, **more)
 
@@ -258,6 +259,18 @@ def test_a_restarted_node_finds_its_peers_by_itself() -> None:
     assert again.host.peers() == (a.host.peer_id,)
     with pytest.raises(Refused):
         bench.result(b.start())
+
+
+def test_a_meeting_point_without_an_id_may_be_set_up_again() -> None:
+    bench = Bench()
+    first = bench.node(1)
+    b = bench.node(2, bootstrap=(at(1, named=False),))
+    bench.run(10)
+    assert b.host.peers() == (first.host.peer_id,)
+    bench.result(first.stop())
+    anew = bench.node(1, key=9)
+    bench.run(60)
+    assert b.host.peers() == (anew.host.peer_id,)
 
 
 def test_where_the_port_is_taken_nothing_runs() -> None:

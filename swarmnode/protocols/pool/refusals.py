@@ -40,14 +40,14 @@ def backing_off(peer: str | None, seconds: float, last: SwarmnodeError) -> Unava
 
 
 def unreachable(peer: str | None, faults: Sequence[tuple[Multiaddr, SwarmnodeError]]) -> SwarmnodeError:
-    """Every address and what was wrong with it."""
+    """Every address and what was wrong with it. The code is `wrong_peer` where somebody else is at one."""
     if faults and all(error.code == "self_dial" for _, error in faults):
         return self_dial()
     each = "; ".join(f"{address.without_peer()}: {error.message}" for address, error in faults[:SHOWN])
     more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
     return Unavailable(
         f"{_name(peer)} cannot be reached: {each}{more}",
-        code="unreachable",
+        code="wrong_peer" if any(error.code == "wrong_peer" for _, error in faults) else "unreachable",
         hint="Check that the node runs, that the addresses are its own, and that no firewall is between.",
     )
 

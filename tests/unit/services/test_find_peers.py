@@ -103,6 +103,31 @@ def test_a_bootstrap_peer_is_tried_until_it_is_there_and_after_it_was_lost() -> 
     assert bench.us.peers() == (other.peer_id,)
 
 
+def test_an_address_without_an_id_leads_to_whoever_is_there() -> None:
+    bench = Bench(bootstrap=("/ip4/10.0.0.2/tcp/8810",))
+    before = bench.peer(0)
+    bench.find.start()
+    bench.run(1)
+    assert bench.us.peers() == (before.peer_id,)
+    before.up = False
+    bench.network.part(bench.us, before, LOST)
+    anew = bench.peer(0)  # the same computer, set up again
+    bench.run(60)
+    assert bench.us.peers() == (anew.peer_id,)
+
+
+def test_a_bootstrap_peer_that_changes_its_id_is_remembered_once() -> None:
+    bench = Bench(bootstrap=("/ip4/10.0.0.2/tcp/8810",))
+    bench.find.start()
+    for _ in range(20):
+        host = bench.peer(0)
+        bench.run(400)
+        assert bench.us.peers() == (host.peer_id,)
+        host.up = False
+        bench.network.part(bench.us, host, LOST)
+    assert [attempt.how for attempt in bench.find._tries.values()].count("bootstrap") == 1
+
+
 def test_offline_the_local_network_is_all_there_is() -> None:
     bench = Bench(offline=True, bootstrap=("/ip4/10.0.0.2/tcp/8810",))
     far, near = bench.peer(0), bench.peer(1)
