@@ -59,6 +59,11 @@ LONG = Lane("request-bulk/1", 8)
 STAGE = Lane("stage/1", 4)
 
 
+#: Strangers ask too, and may leave a question half said for as long as they like: its control is no longer
+#: than any kind needs. What comes behind it is kept only of kinds that are served.
+QUESTION_LIMITS = {**LIMITS, Tag.CONTROL: 64 << 10}
+
+
 def lane_of(kind: Kind) -> Lane:
     """Where questions of the kind go."""
     if kind.session:
@@ -175,7 +180,7 @@ class Answerer:
         self._open: dict[int, tuple[Kind, float]] = {}
         self._last = 0
         self._broken = False
-        self._reader = SpokenReader(self._wants, LIMITS, "Requests")
+        self._reader = SpokenReader(self._wants, QUESTION_LIMITS, "Requests")
 
     @property
     def deadline(self) -> float | None:

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from swarmnode.protocols.swarm.frames import Tag, frame
 from swarmnode.protocols.swarm.ids import protocol_id
 from swarmnode.protocols.swarm.messages import KINDS, Kind
-from swarmnode.protocols.swarm.requests import LONG, SHORT
+from swarmnode.protocols.swarm.requests import LONG, QUESTION_LIMITS, SHORT
 from swarmnode.services import request_streams, talk_to_peers
 from swarmnode.services.talk_to_peers import MAX_STREAMS, PeerTalk, Reply, Request
 from swarmnode.testing.fake_host import DELAY, FakeNetwork
@@ -311,6 +311,8 @@ def test_one_peer_opens_few_streams() -> None:
 
 def test_what_all_peers_send_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(talk_to_peers, "MAX_PENDING", 100_000)
+    # Of what may be this long there are only payloads, which none of these kinds has.
+    monkeypatch.setitem(QUESTION_LIMITS, Tag.CONTROL, 1 << 20)
     pair = Pair()
     stream, receiver = raw_stream(pair)
     stream.write(frame(Tag.CONTROL, bytes(1 << 20))[:90_000])

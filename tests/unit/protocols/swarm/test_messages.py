@@ -8,6 +8,7 @@ from swarmnode.protocols.identity.envelope import MAX_ENVELOPE_BYTES
 from swarmnode.protocols.swarm.epochs import OVERHEAD as SEAL_OVERHEAD
 from swarmnode.protocols.swarm.frames import LIMITS, Tag
 from swarmnode.protocols.swarm.messages import KINDS, MAX_KIND_CHARS, MESSAGES, TOPICS, Kind, read_fields
+from swarmnode.protocols.swarm.requests import QUESTION_LIMITS
 from swarmnode.protocols.swarm.signed import OVERHEAD
 from swarmnode.values.errors import PeerFault
 
@@ -33,8 +34,9 @@ def test_every_kind_names_messages_and_fields_that_exist(kind: Kind) -> None:
 @kinds
 def test_every_kind_fits_in_what_carries_it(kind: Kind) -> None:
     assert len(kind.name) <= MAX_KIND_CHARS
-    room = LIMITS[Tag.CONTROL] if kind.is_request else MAX_ENVELOPE_BYTES
-    assert max(kind.limit, kind.reply_limit) + OVERHEAD + SEAL_OVERHEAD <= room
+    room = QUESTION_LIMITS[Tag.CONTROL] if kind.is_request else MAX_ENVELOPE_BYTES
+    assert kind.limit + OVERHEAD + SEAL_OVERHEAD <= room
+    assert kind.reply_limit + OVERHEAD <= LIMITS[Tag.CONTROL]
 
 
 def test_there_is_a_row_for_each_message() -> None:
