@@ -18,8 +18,8 @@ UNKNOWN_IP = "0.0.0.0"  # noqa: S104 - a name, nothing listens
 
 
 class Arrivals:
-    """Tells the pool (`post`) of peers that connected and were let in. seconds: monotonic time. At the gate of
-    a private network there is as much room as for handshakes, and who takes long gives way in the same
+    """Tells the pool (`post`) of peers that connected and were let in. seconds: monotonic time. At the gate
+    of a private network there is as much room as for handshakes, and who takes long gives way in the same
     manner."""
 
     def __init__(

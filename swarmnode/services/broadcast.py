@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from structlog import get_logger
 
+from swarmnode.policy.rate_limit import TokenBuckets
 from swarmnode.protocols.gossipsub.vocabulary import Deliver, Validator, Verdict
 from swarmnode.protocols.identity.handover import Signer
 from swarmnode.protocols.swarm.epochs import EpochSealer
@@ -33,6 +34,9 @@ log = get_logger("broadcast")
 
 #: Messages that were checked and are about to be delivered.
 MAX_READY = 256
+#: Messages of one author in a minute, at once or evenly: everybody passes each of them on to several others.
+#: A node says far less, but all of it at once after a start.
+AUTHOR_A_MINUTE = 240
 
 
 class GossipLike(Protocol):
@@ -88,6 +92,7 @@ class Broadcast:
         self._replays = ReplayTable()
         self._ready: OrderedDict[bytes, tuple[SignedMessage, Any]] = OrderedDict()
         self._sequence = 0
+        self._authors, self._floods = TokenBuckets(AUTHOR_A_MINUTE), TokenBuckets(1)
         self._counts = {"published": 0} | {verdict.value: 0 for verdict in Verdict}
 
     def start(self) -> None:
@@ -132,6 +137,8 @@ class Broadcast:
         return validate
 
     def _judge(self, topic: str, source: str, data: bytes) -> Verdict:
+        if self._authors.take(source, self._stamp()):
+            return self._flooded(source)
         try:
             signed = self._open(topic, source, data)
             kind = self._kinds.get(signed.kind)
@@ -145,6 +152,17 @@ class Broadcast:
             if len(self._ready) > MAX_READY:
                 self._ready.popitem(last=False)
         return Verdict.ACCEPT
+
+    def _flooded(self, source: str) -> Verdict:
+        """Nobody who passes it on is to blame: they may have counted a little less. The author is, once a
+        minute."""
+        if not self._floods.take(source, self._stamp()):
+            error = PeerFault(
+                f"{source} says more than {AUTHOR_A_MINUTE} things a minute to the swarm", code="gossip_flood"
+            )
+            log.info("gossip was refused", source=source, code=error.code, reason=error.message)
+            self._penalise(source, error)
+        return Verdict.IGNORE
 
     def _open(self, topic: str, source: str, data: bytes) -> SignedMessage:
         stamp = self._stamp()

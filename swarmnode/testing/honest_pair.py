@@ -20,7 +20,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-SAY_SECONDS = 0.1
+#: Below what one author may say (`services.broadcast`).
+SAY_SECONDS = 0.3
 READY_SECONDS = 20.0
 
 

@@ -18,7 +18,7 @@ from swarmnode.protocols.swarm.ids import topic_name
 from swarmnode.protocols.swarm.messages import KINDS, TOPICS
 from swarmnode.protocols.swarm.replay import WINDOW
 from swarmnode.protocols.swarm.signed import sign_message
-from swarmnode.services.broadcast import Broadcast, Heard
+from swarmnode.services.broadcast import AUTHOR_A_MINUTE, Broadcast, Heard
 from swarmnode.values.errors import PeerFault, Refused
 from swarmnode.values.peer_id import peer_id
 
@@ -178,6 +178,20 @@ def test_a_kind_of_the_future_is_passed_on_and_not_heard() -> None:
     assert node.topics.arrive("swarm/models", data) == "accept"
     assert node.topics.arrive("swarm/models", data) == "ignore"
     assert node.heard == []
+
+
+def test_who_says_too_much_goes_unheard_for_a_while_and_pays_once_a_minute() -> None:
+    node = Node(BOB)
+    floods = [
+        node.topics.arrive("swarm/identity", nickname(sequence=n)) for n in range(1, AUTHOR_A_MINUTE + 100)
+    ]
+    assert floods == ["accept"] * AUTHOR_A_MINUTE + ["ignore"] * 99
+    assert node.faults == [(ADA_ID, "gossip_flood")]
+    bob = nickname(BOB, BOB_ID)
+    assert node.topics.arrive("swarm/identity", bob, BOB_ID) == "accept", "others are heard"
+    node.stamp += 60
+    late = nickname(sequence=1000, stamp=node.stamp)
+    assert node.topics.arrive("swarm/identity", late) == "accept"
 
 
 def test_made_up_kinds_take_no_room_from_others() -> None:
