@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred
 
 from swarmnode.driving.driver import Clock
 from swarmnode.interfaces.host import Host, Stream, StreamReceiver
+from swarmnode.policy.rate_limit import TokenBuckets
 from swarmnode.protocols.pipeline.stage_messages import OpenWish
 from swarmnode.protocols.swarm.ids import protocol_id
 from swarmnode.protocols.swarm.requests import STAGE
@@ -27,6 +28,10 @@ MAX_PEER_SESSIONS = 8
 MAX_SESSIONS = 32
 #: Ranges of layers that workers are kept for at once. Each costs the memory of its layers.
 MAX_RANGES = 2
+#: Ranges that one peer may have loaded a minute: each starts a process. One that was in use so many seconds
+#: ago is likely to be loaded still, and does not count.
+LOADS_A_MINUTE, LOADED_SECONDS = 12, 60.0
+MAX_REMEMBERED = 64
 #: Bytes of incomplete steps of all sessions, and of rows that are computed.
 MAX_PENDING = 256 << 20
 MAX_WORKED_ON = 256 << 20
@@ -34,6 +39,7 @@ MAX_WORKED_ON = 256 << 20
 #: lease(card, layers, session's name): see `IWorkerPool.stage`.
 Lease = Callable[[ModelCard, LayerRange, str], Any]
 May = Callable[[str], SwarmnodeError | None]
+_Wanted = tuple[str, LayerRange]
 
 
 class OfferStages:
@@ -55,7 +61,9 @@ class OfferStages:
         self._models, self._lease, self._may, self._penalise = models, lease, may, penalise
         self._numbers = count(1)
         self._sessions: list[StageSession] = []
-        self._held: list[tuple[tuple[str, LayerRange], Any]] = []
+        self._held: list[tuple[_Wanted, Any]] = []
+        self._used: dict[_Wanted, float] = {}
+        self._loads = TokenBuckets(LOADS_A_MINUTE)
         self._worked_on = 0
 
     def start(self) -> None:
@@ -92,7 +100,7 @@ class OfferStages:
         if barred is not None:
             return fail(barred)
         finding = self._models.find(opened.wish.model)
-        return finding.addCallback(self._leased, opened.wish.layers, heard)
+        return finding.addCallback(self._leased, peer, opened.wish.layers, heard)
 
     def take_room(self, size: int) -> SwarmnodeError | None:
         """As `Offer`."""
@@ -125,22 +133,37 @@ class OfferStages:
     def _pending(self) -> int:
         return sum(session.stream.pending for session in self._sessions)
 
-    def _leased(self, card: ModelCard, layers: LayerRange, heard: Callable[[], None]) -> Deferred[Any]:
+    def _leased(
+        self, card: ModelCard, peer: str, layers: LayerRange, heard: Callable[[], None]
+    ) -> Deferred[Any]:
         facts = card.facts
         if facts is None or layers.end > facts.layers:
             deepest = facts.layers - 1 if facts else 0
             return fail(Refused(f"{card.label} has the layers 0-{deepest}", code="bad_layer_range"))
+        full = self._no_room_for(peer, (card.label, layers))
+        return maybeDeferred(self._taken, card, layers, heard) if full is None else fail(full)
+
+    def _no_room_for(self, peer: str, range_: _Wanted) -> Unavailable | None:
         self._held = [held for held in self._held if not held[1].over]
         in_use = {wanted for wanted, _ in self._held}
-        if (card.label, layers) not in in_use and len(in_use) >= MAX_RANGES:
-            return fail(
-                Unavailable(
-                    f"This node already computes {len(in_use)} other ranges of layers for peers",
-                    code="stage_full",
-                    hint="Try again later, or cut the model as the others do.",
-                )
+        if range_ not in in_use and len(in_use) >= MAX_RANGES:
+            return Unavailable(
+                f"This node already computes {len(in_use)} other ranges of layers for peers",
+                code="stage_full",
+                hint="Try again later, or cut the model as the others do.",
             )
-        return maybeDeferred(self._taken, card, layers, heard)
+        now = self._clock.seconds()
+        recent = now - self._used.pop(range_, -LOADED_SECONDS) < LOADED_SECONDS
+        wait = 0.0 if recent or range_ in in_use else self._loads.take(peer, now)
+        if wait:
+            return Unavailable(
+                f"This node has loaded too many ranges of layers for this peer; wait {wait:.0f} s",
+                code="stage_full",
+            )
+        if len(self._used) >= MAX_REMEMBERED:
+            del self._used[next(iter(self._used))]
+        self._used[range_] = now
+        return None
 
     def _taken(self, card: ModelCard, layers: LayerRange, heard: Callable[[], None]) -> Deferred[Any]:
         lease = self._lease(card, layers, f"peer {next(self._numbers)}")

@@ -339,6 +339,27 @@ def test_so_many_ranges_and_no_more() -> None:
     assert bench.open(bench.stage(LayerRange(3, 4)), LayerRange(3, 4)) == [None]
 
 
+def test_a_peer_cannot_have_one_range_after_the_other_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offer_stages, "LOADS_A_MINUTE", 3)
+    bench = Bench()
+
+    def tried(start: int) -> Any:
+        stage = bench.stage(LayerRange(start, 3))
+        (outcome,) = bench.open(stage, LayerRange(start, 3))
+        stage.close()
+        bench.wait()
+        return outcome
+
+    assert [tried(0) for _ in range(6)] == [None] * 6  # it is loaded once
+    assert [tried(1), tried(2)] == [None, None]
+    stage = bench.stage()
+    (error,) = bench.open(stage)
+    assert error.code == "stage_full" and "wait" in error.message
+    assert tried(0) is None
+    bench.clock.advance(21)
+    assert bench.open(bench.stage()) == [None]
+
+
 def test_who_opens_nothing_and_who_does_nothing_is_let_go() -> None:
     bench = Bench()
     bench.stream()
