@@ -88,7 +88,8 @@ class Speaking:
             opening.cancel()
         stream, self._stream = self._stream, None
         if stream is not None:
-            stream.reset()
+            # What was written last, as that this node goes, is still to arrive.
+            stream.end()
 
     def lost(self, receiver: _Outbound) -> None:
         """The stream is over."""
