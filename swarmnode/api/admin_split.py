@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 
 from swarmnode.api.body import BodyReader
 from swarmnode.api.checks import done, integer, invalid_type, invalid_value, read_fields, table_of, text
@@ -56,10 +55,4 @@ class SplitRoutes:
             raise Unavailable("This node is on no network", code="no_network")
         working = self._bodies.read(request, lambda body: SplitWish(**read_fields(FIELDS, body)))
         working.addCallback(self._splits.compare)
-        request.notifyFinish().addErrback(lambda _gone: working.cancel())
-        return working.addCallbacks(lambda result: reply_json(request, result), _hung_up)
-
-
-def _hung_up(failure: Failure) -> bytes:
-    failure.trap(CancelledError)
-    return b""  # nobody reads it
+        return working.addCallback(lambda result: reply_json(request, result))
