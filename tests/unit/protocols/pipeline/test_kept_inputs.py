@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmnode.protocols.pipeline.kept_inputs import KeptInputs
@@ -19,6 +19,7 @@ def rows(first: int, count: int) -> bytes:
     return b"".join(row(p) for p in range(first, first + count))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=20), st.data())
 def test_any_piece_can_be_had_again(sizes: list[int], data: st.DataObject) -> None:
     kept = KeptInputs(1 << 20)

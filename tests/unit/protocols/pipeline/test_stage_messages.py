@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmnode.protocols.pipeline import stage_messages as messages
@@ -190,6 +190,7 @@ def test_answers_that_cannot_be_are_a_fault() -> None:
             read_stepped("s", STEP, MESSAGES.StageStepped(**fields), None)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["StageOpen", "StageStep", "StageStepped"]),
     st.binary(max_size=200),
