@@ -32,9 +32,10 @@ MAX_RANGES = 2
 #: ago is likely to be loaded still, and does not count.
 LOADS_A_MINUTE, LOADED_SECONDS = 12, 60.0
 MAX_REMEMBERED = 64
-#: Bytes of incomplete steps of all sessions, and of rows that are computed.
+#: Bytes of incomplete steps of all sessions, of rows that are computed, and of rows that wait to be read.
 MAX_PENDING = 256 << 20
 MAX_WORKED_ON = 256 << 20
+MAX_UNREAD = 256 << 20
 
 #: lease(card, layers, session's name): see `IWorkerPool.stage`.
 Lease = Callable[[ModelCard, LayerRange, str], Any]
@@ -118,6 +119,12 @@ class OfferStages:
         if self._pending() <= MAX_PENDING:
             return None
         return Unavailable("Peers are sending too many rows at once", code="too_much_at_once")
+
+    def unread(self, size: int) -> SwarmnodeError | None:
+        """As `Offer`."""
+        if sum(session.stream.waiting for session in self._sessions) + size <= MAX_UNREAD:
+            return None
+        return Unavailable("This node has too many rows waiting to be read", code="too_much_at_once")
 
     def blame(self, peer: str, error: SwarmnodeError) -> None:
         """As `Offer`."""

@@ -52,6 +52,9 @@ class Offer(Protocol):
     def crowded(self) -> SwarmnodeError | None:
         """Why no more may be kept of what is not complete."""
 
+    def unread(self, size: int) -> SwarmnodeError | None:
+        """Why so many bytes more may not be answered now."""
+
     def blame(self, peer: str, error: SwarmnodeError) -> None:
         """The peer broke the rules, perhaps."""
 
@@ -102,8 +105,8 @@ class StageSession:
         return self._owner.crowded()
 
     def unread(self, size: int) -> SwarmnodeError | None:
-        """There are never more answers than questions, which are few."""
-        return None
+        """As the owner says."""
+        return self._owner.unread(size)
 
     def blame(self, peer: str, error: SwarmnodeError) -> None:
         """As the owner."""

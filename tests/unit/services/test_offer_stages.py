@@ -398,6 +398,18 @@ def test_rows_that_are_computed_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert bench.offer.stats()["worked_on_bytes"] == 0
 
 
+def test_rows_that_nobody_reads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offer_stages, "MAX_UNREAD", 3 * ROW)
+    bench = Bench()
+    stage = bench.opened(FIRST)
+    three = words.SendStep("s", 0, 0, 3, (1, 2, 3), b"", False)
+    (result,) = bench.outcome(stage.step(three))
+    assert len(result.hidden) == 3 * ROW
+    next(stream for stream in bench.bob.streams).waiting = 1
+    (error,) = bench.outcome(stage.step(three))
+    assert error.code == "too_much_at_once"
+
+
 def test_stopping_ends_all_sessions() -> None:
     bench = Bench()
     bench.opened()
