@@ -16,6 +16,7 @@ from swarmnode.interfaces.host import HIGH_WATER, Host, Stream, StreamReceiver
 from swarmnode.policy.rate_limit import TokenBuckets
 from swarmnode.protocols.swarm.bandwidth import (
     COUNT_BYTES,
+    MAX_BYTES,
     NAME,
     REQUEST_BYTES,
     Transfer,
@@ -27,10 +28,11 @@ from swarmnode.values.errors import LocalFault, PeerFault, SwarmnodeError, Unava
 
 #: What is sent each way, bytes, and how long each way may take, seconds: a slow link is measured by what got
 #: through.
-SIZE, SECONDS = 4 << 20, 5.0
+SIZE, SECONDS = MAX_BYTES, 5.0
 CHUNK = bytes(64 << 10)
-#: Transfers that others may have going at once, and that one of them may ask for in a minute.
-MAX_SERVING, TRANSFERS_A_MINUTE = 4, 8
+#: Transfers that others may have going at once; that one of them may ask for in a minute, and all together:
+#: bytes cost whoever asks for them nothing.
+MAX_SERVING, TRANSFERS_A_MINUTE, ALL_A_MINUTE = 4, 8, 32
 #: How long others may take over one.
 SERVE_SECONDS = 15.0
 
@@ -55,7 +57,7 @@ class MeasureBandwidth:
     ) -> None:
         self._host, self._clock, self._penalise = host, clock, penalise
         self._protocol = protocol_id(NAME, network)
-        self._askers = TokenBuckets(TRANSFERS_A_MINUTE)
+        self._askers, self._all = TokenBuckets(TRANSFERS_A_MINUTE), TokenBuckets(ALL_A_MINUTE)
         self._serving = 0
 
     def start(self) -> None:
@@ -80,7 +82,9 @@ class MeasureBandwidth:
         return asking.result
 
     def _accept(self, stream: Stream) -> StreamReceiver:
-        if self._serving >= MAX_SERVING or self._askers.take(stream.peer, self._clock.seconds()):
+        now = self._clock.seconds()
+        crowded = self._serving >= MAX_SERVING or self._askers.take(stream.peer, now)
+        if crowded or self._all.take("", now):
             raise Unavailable("Too many transfers are being measured", code="too_many_requests")
         self._serving += 1
         return _Serving(stream, self._clock, self._penalise, self._over)

@@ -16,7 +16,7 @@ NAME = "bandwidth/1"
 DOWN, UP = 0, 1
 REQUEST_BYTES, COUNT_BYTES = 5, 4
 #: Of one transfer.
-MAX_BYTES = 8 << 20
+MAX_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from swarmnode.protocols.swarm.bandwidth import (
 )
 from swarmnode.protocols.swarm.ids import protocol_id
 from swarmnode.services.measure_bandwidth import (
+    ALL_A_MINUTE,
     MAX_SERVING,
     SECONDS,
     SERVE_SECONDS,
@@ -191,6 +192,23 @@ def test_nobody_may_ask_all_the_time(pair: Pair) -> None:
         pair.asking._ask(pair.theirs.peer_id, Transfer(False, 10)).addBoth(ends.append)
         pair.run(0.1)
     assert [isinstance(end, float) for end in ends] == [True] * TRANSFERS_A_MINUTE + [False]
+
+
+def test_many_together_may_not_ask_for_more_either() -> None:
+    clock = Clock()
+    network = FakeNetwork(clock)
+    server = network.host("/ip4/10.0.0.1/tcp/1")
+    MeasureBandwidth(server, clock).start()
+    ends: list[Any] = []
+    for number in range(ALL_A_MINUTE // TRANSFERS_A_MINUTE + 1):
+        asker = network.host(f"/ip4/10.0.1.{number}/tcp/1")
+        network.join(asker, server, server.listening[0])
+        for _ in range(TRANSFERS_A_MINUTE):
+            MeasureBandwidth(asker, clock)._ask(server.peer_id, Transfer(False, 10)).addBoth(ends.append)
+            for _ in range(6):
+                clock.advance(DELAY)
+    served = sum(isinstance(end, float) for end in ends)
+    assert ALL_A_MINUTE <= served <= ALL_A_MINUTE + 2 < len(ends)
 
 
 @given(st.binary(min_size=REQUEST_BYTES, max_size=REQUEST_BYTES))
