@@ -216,6 +216,14 @@ def test_what_is_new_goes_only_to_peers_that_know_it(features: frozenset[str] | 
         assert outcome[0].message.hears
 
 
+def test_a_feature_is_told_when_somebody_answers_what_needs_it() -> None:
+    pair = Pair()
+    pair.bob.talk.handle("member_probe", lambda request: {"hears": True})
+    assert pair.bob.talk.features_served() == frozenset()
+    pair.bob.talk.handle("novelty", lambda request: {"hears": True})
+    assert pair.bob.talk.features_served() == {"novelty"}
+
+
 def test_an_older_node_refuses_by_name_what_it_does_not_know() -> None:
     """The asker does not gate, as if it were careless; the answerer's table lacks the kind."""
     new = {**TABLE, "novelty": Kind("novelty", "MemberProbe", "MemberProbed")}

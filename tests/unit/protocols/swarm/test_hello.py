@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmnode.protocols.swarm.hello import (
+    DIGEST_BYTES,
     MAX_ADDRESSES,
     MAX_HELLO_BYTES,
     MAX_NAME_CHARS,
     MAX_NAMES,
     Hello,
     decode_hello,
+    digest_of,
     encode_hello,
     skew,
 )
@@ -87,3 +91,17 @@ def test_skew_is_right_within_half_the_round_trip(ahead: float, rtt: float, shar
     ours = 1_800_000_000.0
     stamp_ms = (ours + share * rtt + ahead) * 1000
     assert skew(round(stamp_ms), 5.0, 5.0 + rtt, ours + rtt) == pytest.approx(ahead, abs=rtt / 2 + 0.002)
+
+
+def test_a_digest_changes_with_what_lasts_and_with_nothing_else() -> None:
+    hello = Hello("swarmnode/1", frozenset({"a"}), ("cpu-1",), 1, (ADDRESS,))
+    digest = digest_of(hello)
+    assert len(digest) == DIGEST_BYTES
+    assert digest_of(replace(hello, stamp_ms=2, addresses=())) == digest
+    others = [
+        replace(hello, software="swarmnode/2"),
+        replace(hello, features=frozenset()),
+        replace(hello, profiles=()),
+        replace(hello, mode="client"),
+    ]
+    assert len({digest, *map(digest_of, others)}) == 5
