@@ -36,7 +36,17 @@ class SimFault(AssertionError):
 class SimCall:
     """A call to come. process: whose it is, if anybody's."""
 
-    __slots__ = ("_called", "_cancelled", "_clock", "arguments", "function", "keywords", "process", "time")
+    __slots__ = (
+        "_called",
+        "_cancelled",
+        "_clock",
+        "arguments",
+        "entry",
+        "function",
+        "keywords",
+        "process",
+        "time",
+    )
 
     def __init__(
         self,
@@ -50,6 +60,7 @@ class SimCall:
         self._clock, self.time = clock, time
         self.function, self.arguments, self.keywords, self.process = function, arguments, keywords, process
         self._called = self._cancelled = False
+        self.entry = 0
 
     def getTime(self) -> float:
         """When it is to happen."""
@@ -122,8 +133,9 @@ class SimClock:
         return made
 
     def put(self, call: SimCall) -> None:
-        """Have it happen at its time; an entry with another time is void."""
+        """Have it happen at its time; an entry that was made for it before is void."""
         self._number += 1
+        call.entry = self._number
         heapq.heappush(self._heap, (call.time, self._number, call))
 
     def forget(self) -> None:
@@ -174,7 +186,7 @@ class SimClock:
 
 
 def _is_valid(entry: tuple[float, int, SimCall]) -> bool:
-    return entry[2].active() and entry[0] == entry[2].time
+    return entry[2].active() and entry[1] == entry[2].entry
 
 
 class ProcessClock:

@@ -117,7 +117,8 @@ class SimStore:
 
 class SimNode:
     """A node. skew: seconds that its wall clock is ahead. stack: its network while it runs. full: with TCP,
-    Noise and yamux; without them connections are passed through memory as they are."""
+    Noise and yamux; without them connections are passed through memory as they are. without: names of parts
+    of the stack that are not started, where a simulation is too large for all."""
 
     def __init__(
         self,
@@ -131,10 +132,12 @@ class SimNode:
         full: bool = False,
         skew: float = 0.0,
         store: SimStore | None = None,
+        without: Sequence[str] = (),
     ) -> None:
         self._clock, self._network, self._rng = clock, network, rng
         self.identity, self.ip, self.settings, self.full, self.skew = identity, ip, settings, full, skew
         self.peer, self.address = identity.peer_id, tcp_address(ip, settings.port)
+        self._without = tuple(without)
         self.store = store if store is not None else SimStore()
         self.log = SimLog(ip, clock, network.trace)
         self.machine = network.machine(ip)
@@ -182,6 +185,9 @@ class SimNode:
         )
         carrier = self._make_carrier(process, rng)
         self._stack = build_network(self.identity, [carrier], self.settings, world)
+        for name in self._without:
+            part = getattr(self._stack, name)
+            part.start = part.stop = _idle
         self._stack.start()
 
     def stop(self) -> None:
@@ -235,3 +241,7 @@ class SimNode:
             return []
         socket = self._network.multicast(self.ip, process)
         return [FindByMdns(host, found, self.settings, process, rng=rng, socket=socket, log=self.log)]
+
+
+def _idle() -> None:
+    """In place of starting or stopping something."""

@@ -22,6 +22,7 @@ from typing import Any
 
 import structlog
 from twisted.internet.defer import Deferred
+from twisted.logger import globalLogPublisher
 
 from swarmnode.testing.memory_network import LinkConditions, MemoryNetwork, Trace
 from swarmnode.testing.sim_clock import SimClock, SimFault
@@ -32,7 +33,8 @@ from swarmnode.values.network import NetworkSettings
 
 class Simulation:
     """full: nodes speak TCP, Noise and yamux; without, connections are passed through memory as they are
-    and only what runs over them is real. keep: keep the trace as text, to find where two runs part."""
+    and only what runs over them is real. without: parts of the stack that no node starts. keep: keep the
+    trace as text, to find where two runs part."""
 
     def __init__(
         self,
@@ -41,8 +43,9 @@ class Simulation:
         conditions: LinkConditions | None = None,
         full: bool = False,
         keep: bool = False,
+        without: Sequence[str] = (),
     ) -> None:
-        self.seed, self.full = seed, full
+        self.seed, self.full, self._without = seed, full, tuple(without)
         self.rng = random.Random(seed)
         self.clock, self.trace = SimClock(), Trace(keep=keep)
         self.network = MemoryNetwork(
@@ -66,9 +69,11 @@ class Simulation:
         bandwidth: float | None = None,
         store: SimStore | None = None,
         settings: NetworkSettings | None = None,
+        without: Sequence[str] | None = None,
         start: bool = True,
     ) -> SimNode:
-        """A new node on a machine of its own. lan: the local network on which mDNS reaches others."""
+        """A new node on a machine of its own. lan: the local network on which mDNS reaches others.
+        without: in place of the simulation's."""
         number = len(self.nodes) + 1
         ip = ip or address_of(number)
         self.network.machine(ip, lan=lan, bandwidth=bandwidth)
@@ -90,6 +95,7 @@ class Simulation:
             full=self.full,
             skew=skew,
             store=store,
+            without=self._without if without is None else without,
         )
         self.nodes.append(node)
         if start:
@@ -206,10 +212,18 @@ class Simulation:
         """Parts that have a log of their own say things into the simulation's, not to the terminal."""
         before = structlog.get_config()
         structlog.configure(processors=[self._heard], wrapper_class=structlog.BoundLogger)
+        globalLogPublisher.addObserver(self._failure)  # type: ignore[arg-type]
         try:
             yield
         finally:
+            globalLogPublisher.removeObserver(self._failure)  # type: ignore[arg-type]
             structlog.configure(**before)
+
+    def _failure(self, event: Any) -> None:
+        # Not in the trace: when a Deferred that nobody watches is found depends on the garbage collector.
+        failure = event.get("log_failure")
+        if failure is not None:
+            self.log.lines.append(("error", failure.getErrorMessage(), {"traceback": failure.getTraceback()}))
 
     def _heard(self, logger: Any, level: str, event: Any) -> Any:
         self.log.say(level, str(event.pop("event", "")), dict(event))
