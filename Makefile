@@ -36,7 +36,7 @@ test-lint: $(STAMP) ## style, types, layers
 	$(BIN)/lint-imports
 
 test-unit: $(STAMP) ## no sockets, no sleeping, under a minute
-	$(PYTEST) -q -n auto --dist worksteal -m "not slow" tests/unit tests/architecture
+	$(PYTEST) -q -n auto --dist worksteal -m "not slow" tests/unit tests/architecture tests/simulation
 
 test-docs: $(STAMP) ## the documentation builds without a warning
 	@mkdir -p build
@@ -49,7 +49,7 @@ test-integration: $(STAMP) ## real processes on loopback, and other people's tru
 
 test-interop: $(STAMP) $(JS)/node_modules/.complete $(PY)/.complete ## other implementations of what we compute and speak; what takes long
 	SWARMNODE_REQUIRE_INTEROP=1 $(PYTEST) -q tests/interop
-	$(PYTEST) -q -m slow tests/unit tests/contracts tests/traces tests/integration
+	$(PYTEST) -q -m slow tests/unit tests/contracts tests/traces tests/integration tests/simulation
 
 $(JS)/node_modules/.complete: $(JS)/package-lock.json
 	npm ci --silent --no-fund --no-audit --prefix $(JS)
@@ -70,6 +70,7 @@ test-browser: $(STAMP) ## the page in a real Chromium
 
 nightly: $(STAMP) ## everything, long
 	$(MAKE) test test-interop test-clients test-browser
+	$(BIN)/python -m benchmarks.simulation --out build/benchmarks
 
 docs-reference: $(STAMP) ## write the generated pages of docs/reference again
 	$(BIN)/swarmnode config reference >docs/reference/configuration.md
