@@ -194,7 +194,7 @@ suite("network: this computer, inviting, joining", () => {
       await page.locator("#join-text").fill("/ip4/127.0.0.1/tcp/9");
       await page.locator("#join-submit").click();
       await page.locator("#why-ask").click();
-      await page.locator("#why-found strong").filter({ hasText: /\w{3}/ }).waitFor();
+      await page.locator("#why-found p").filter({ hasText: /\w{3}/ }).waitFor();
       assert.ok((await page.locator(".steps li").count()) > 0);
     }));
 });

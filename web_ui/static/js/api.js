@@ -13,6 +13,12 @@ export class ApiError extends Error {
   }
 }
 
+/** What went wrong and the way out, as sentences: the node's own messages end without a full stop. */
+export function inWords({ message, hint }) {
+  const ended = /[.!?…]$/.test(message) ? message : `${message}.`;
+  return hint ? `${ended} ${hint}` : ended;
+}
+
 /** The error inside a body or stream event `{"error": {message, hint, code}}`. */
 export function errorOf(body, status = 0) {
   const said = body?.error ?? {};

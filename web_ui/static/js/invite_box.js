@@ -1,6 +1,7 @@
 // Inviting another computer: a code is made when somebody asks for one, for whoever has it is let in.
 
 import { announce } from "./announcer.js";
+import { inWords } from "./api.js";
 import { copyFrom } from "./clipboard.js";
 import { el, icon } from "./dom.js";
 import { t } from "./i18n.js";
@@ -32,7 +33,7 @@ export function inviteBox(api) {
       announce(t("network.invite_made"));
       copy.focus();
     } catch (fault) {
-      problem.textContent = `${fault.message} ${fault.hint ?? ""}`.trim();
+      problem.textContent = inWords(fault);
     } finally {
       button.disabled = false;
     }

@@ -1,6 +1,7 @@
 // Joining another computer by its invite code or address.
 
 import { announce } from "./announcer.js";
+import { inWords } from "./api.js";
 import { el } from "./dom.js";
 import { number, t } from "./i18n.js";
 import { plain, shortId } from "./peers.js";
@@ -34,8 +35,8 @@ export function joinBox(api, joined) {
     el("label", { class: "small", for: "join-text", text: t("network.join_label") }),
     el("div", { class: "field-row" }, field, submit, stop), state, problem);
 
-  function complain(message, hint = "") {
-    problem.textContent = `${message} ${hint ?? ""}`.trim();
+  function complain(words) {
+    problem.textContent = words;
     field.setAttribute("aria-invalid", "true");
     field.focus();
   }
@@ -58,7 +59,7 @@ export function joinBox(api, joined) {
       done(await api.json("/api/admin/join-network", { method: "POST", body, signal: trying.signal }));
     } catch (fault) {
       state.textContent = fault.name === "AbortError" ? t("network.join_stopped") : "";
-      if (fault.name !== "AbortError") complain(fault.message, fault.hint);
+      if (fault.name !== "AbortError") complain(inWords(fault));
       else field.focus();
       if (fault.status > REFUSED) why.offer(body);
     } finally {
@@ -73,7 +74,7 @@ export function joinBox(api, joined) {
   function done(answer) {
     const name = shortId(plain(answer.node_id, 128));
     const note = plain(answer.note, MAX_NOTE_CHARS);
-    state.textContent = [t("network.joined", { name }), note && `${note}.`].filter(Boolean).join(" ");
+    state.textContent = [t("network.joined", { name }), note && inWords({ message: note })].filter(Boolean).join(" ");
     announce(state.textContent);
     field.value = "";
     field.focus();

@@ -1,5 +1,6 @@
 // The models this node answers with, and the picker.
 
+import { inWords } from "./api.js";
 import { byId, el } from "./dom.js";
 import { t } from "./i18n.js";
 import { notice } from "./notice.js";
@@ -36,7 +37,7 @@ export class Models {
   async refreshWhenOld(now = performance.now()) {
     if (this.#list.length && now - this.#asked < OLD_MS) return;
     this.#asked = now;
-    await this.refresh().catch((fault) => notice(`${fault.message} ${fault.hint ?? ""}`.trim()));
+    await this.refresh().catch((fault) => notice(inWords(fault)));
   }
 
   /** Ask the node. The user's earlier choice holds where it still exists, else the node's first. */

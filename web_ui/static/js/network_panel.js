@@ -1,6 +1,7 @@
 // The network: this computer, the others, and how to meet more of them.
 
 import { announce } from "./announcer.js";
+import { inWords } from "./api.js";
 import { byId, el, setAttribute, setHidden, setText } from "./dom.js";
 import { counted, number, t } from "./i18n.js";
 import { inviteBox } from "./invite_box.js";
@@ -48,7 +49,7 @@ function otherComputers() {
     el("h3", { id: "network-list-title", text: t("network.list") }), table.node, el("p", { class: "quiet small", text: t("network.trust_hint") }));
 
   function show({ peers, fault }) {
-    setText(problem, fault ? `${fault.message} ${fault.hint ?? ""}`.trim() : "");
+    setText(problem, fault ? inWords(fault) : "");
     for (const part of [figure, list]) part.classList.toggle("stale", fault !== null);
     if (fault) return;
     const arranged = order.arrange(peers);

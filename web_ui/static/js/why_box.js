@@ -1,5 +1,6 @@
 // Why another computer cannot be joined: the node tries the way there step by step and tells what it found.
 
+import { inWords } from "./api.js";
 import { el } from "./dom.js";
 import { t } from "./i18n.js";
 import { plain } from "./peers.js";
@@ -38,7 +39,7 @@ export function whyBox(api, met) {
     const answer = await api.json(DOCTOR, { method: "POST", body }).catch((fault) => fault);
     if (wanted !== body) return; // Something else is to be joined by now.
     button.hidden = true;
-    found.replaceChildren(...(answer instanceof Error ? [reason(answer.message, answer.hint)] : told(answer)));
+    found.replaceChildren(...(answer instanceof Error ? [reason(answer)] : told(answer)));
     if (answer.meets === true) met();
   }
 
@@ -48,13 +49,12 @@ export function whyBox(api, met) {
 function told({ meets, message, advice, steps }) {
   const objects = (Array.isArray(steps) ? steps : []).filter((item) => item !== null && typeof item === "object");
   const list = objects.slice(0, MAX_STEPS).map(step);
-  const verdict = meets === true ? reason(t("network.why_meets"), "") : reason(words(message) || t("network.why_unknown"), words(advice));
-  return [verdict, el("ol", { class: "plain steps" }, ...list)];
+  const cause = { message: words(message) || t("network.why_unknown"), hint: words(advice) };
+  const verdict = meets === true ? { message: t("network.why_meets") } : cause;
+  return [reason(verdict), el("ol", { class: "plain steps" }, ...list)];
 }
 
-function reason(message, advice) {
-  return el("p", { class: "small" }, el("strong", { text: message }), ` ${advice ?? ""}`);
-}
+const reason = (fault) => el("p", { class: "small" }, el("strong", { text: inWords(fault) }));
 
 function step(item) {
   const ok = item.ok === true;
