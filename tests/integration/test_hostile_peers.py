@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from swarmnode.network.doorstep import UNDISTURBED_SECONDS
 from swarmnode.protocols.connection.multistream import Offer
 from swarmnode.protocols.connection.securing import Securing
 from swarmnode.protocols.connection.yamux_frames import (
@@ -246,6 +247,15 @@ def test_breaking_the_rules_of_yamux(siege: Siege, name: str) -> None:
     assert "breaks the rules of yamux" in attack.text or "sends too many" in attack.text
 
 
+def test_who_broke_the_rules_is_not_dialled_either(siege: Siege) -> None:
+    with HostilePeer(siege.port) as peer:
+        peer.secure().frames(YAMUX["unknown type"][1](peer))
+        assert peer.closed_within(SOON)
+    asked = {"address": f"/ip4/127.0.0.1/tcp/9/p2p/{peer.peer_id}"}
+    status, body, _ = siege.node.request("POST", "/api/admin/join-network", asked)
+    assert status >= 400 and "broke the rules" in body["error"]["message"], body
+
+
 def test_a_forged_frame(siege: Siege) -> None:
     with siege.attack() as attack, HostilePeer(siege.port) as peer:
         peer.secure()
@@ -354,6 +364,7 @@ def test_strangers_at_the_gate_of_a_private_network(walled: Siege) -> None:
             if number % 2:
                 peer.open(proof, os.urandom(16))
         assert set(walled.peers()) == set(walled.honest)
+        time.sleep(UNDISTURBED_SECONDS)
         with HonestPair(walled.address, "at home") as later:
             assert later.report()["interruptions"] == []
     assert "its proof of the network's name is wrong" in attack.text
