@@ -26,7 +26,6 @@ from swarmnode.testing.memory_network import TCP_HEADER_BYTES, LinkConditions
 from swarmnode.testing.sim_clock import SimFault
 from swarmnode.testing.sim_node import SimNode
 from swarmnode.testing.simulation import Simulation
-from swarmnode.values.errors import SwarmnodeError
 
 SIZES = (10, 30, 100, 300, 1000)
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks"
@@ -37,6 +36,8 @@ HOMES = LinkConditions(delay=0.03, jitter=0.03, loss=0.005)
 #: Parts that are left out of large swarms, because each node's word to all is n squared words.
 LARGE = ("swarm", "exchange", "hello")
 SENDERS, LOOK_UPS = 10, 30
+
+Ask = Callable[[], Any]
 IDLE_NODES, IDLE_AFTER, IDLE_SECONDS = 50, 480.0, 120.0
 
 
@@ -79,25 +80,47 @@ def reach(sim: Simulation, nodes: Sequence[SimNode]) -> dict[str, Any]:
 def look_ups(sim: Simulation, nodes: Sequence[SimNode]) -> dict[str, Any]:
     """Requests that one look-up sends: for a peer, and for a key that nobody has, which asks the nearest."""
     rng = random.Random(sim.seed + 1)
-    peers, keys, found = [], [], 0
-    for number in range(LOOK_UPS):
-        node, target = rng.sample(list(nodes), 2)
-        count, result = requests(sim, node, partial(node.stack.dht.find_peer, target.peer))
-        peers.append(count)
-        found += target.address in getattr(result, "addresses", ())
-        count, _ = requests(sim, node, partial(node.stack.dht.get, f"/swarmnode/nothing-{number}"))
-        keys.append(count)
-    return {"peer": mean(peers), "key": mean(keys), "most": max(keys), "found": found / LOOK_UPS}
+    targets = [rng.sample(list(nodes), 2) for _ in range(LOOK_UPS)]
+    peers = requests(sim, [(node, partial(node.stack.dht.find_peer, to.peer)) for node, to in targets])
+    nothing = [f"/swarmnode/nothing-{number}" for number in range(LOOK_UPS)]
+    asking = [rng.choice(nodes) for _ in nothing]
+    keys = requests(
+        sim, [(node, partial(node.stack.dht.get, key)) for node, key in zip(asking, nothing, strict=True)]
+    )
+    found = [
+        to.address in getattr(result, "addresses", ())
+        for (_, to), (_, result) in zip(targets, peers, strict=True)
+    ]
+    return {
+        "peer": mean(count for count, _ in peers),
+        "key": mean(count for count, _ in keys),
+        "most": max(count for count, _ in keys),
+        "found": mean(found),
+    }
 
 
-def requests(sim: Simulation, node: SimNode, ask: Callable[[], Any]) -> tuple[int, Any]:
-    """How many requests the node sends for it, and what comes of it."""
-    before = node.stack.dht.facts().asked
-    try:
-        result = sim.result(ask())
-    except SwarmnodeError as error:
-        result = error
-    return node.stack.dht.facts().asked - before, result
+def requests(sim: Simulation, questions: Sequence[tuple[SimNode, Ask]]) -> list[tuple[int, Any]]:
+    """How many requests each asking node sends, and what comes of it. They ask at the same time, but no node
+    asks two things at once, so that its requests can be told apart."""
+    results: dict[int, tuple[int, Any]] = {}
+    while len(results) < len(questions):
+        wave: dict[str, int] = {}
+        for number, (node, _) in enumerate(questions):
+            if number not in results:
+                wave.setdefault(node.peer, number)
+        before = {number: questions[number][0].stack.dht.facts().asked for number in wave.values()}
+        outcomes = {number: _outcome(questions[number][1]()) for number in wave.values()}
+        sim.run_until(partial(all, outcomes.values()), limit=60)
+        for number, outcome in outcomes.items():
+            asked = questions[number][0].stack.dht.facts().asked - before[number]
+            results[number] = (asked, outcome[0])
+    return [results[number] for number in range(len(questions))]
+
+
+def _outcome(deferred: Any) -> list[Any]:
+    outcome: list[Any] = []
+    deferred.addBoth(lambda result: outcome.append(getattr(result, "value", result)))
+    return outcome
 
 
 def swarm(size: int) -> dict[str, Any]:

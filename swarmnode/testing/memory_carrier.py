@@ -27,7 +27,7 @@ from swarmnode.values.network import LinkInfo
 DIAL_SECONDS = 10.0
 #: Bytes of one message of the handshake, about.
 HANDSHAKE_BYTES = 200
-FIRST_PORT = 40_000
+FIRST_PORT, LAST_PORT = 32_768, 60_999
 
 #: (from, to, bytes) -> seconds that they take, or None: they are lost. `from` and `to` are IP addresses.
 Way = Callable[[str, str, int], float | None]
@@ -53,8 +53,8 @@ class MemoryNet:
         return self._numbers
 
     def port(self) -> int:
-        """A port that nobody has."""
-        self._ports += 1
+        """The port of one end of a new connection. They begin again where there are no more, as systems do."""
+        self._ports = FIRST_PORT if self._ports >= LAST_PORT else self._ports + 1
         return self._ports
 
 

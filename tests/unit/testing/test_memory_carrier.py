@@ -136,3 +136,9 @@ def test_streams_carry_all_bytes_each_in_its_order(seed: int, writes: list[tuple
         assert receiver.data == data
         assert receiver.losses == [None]
         assert receiver.has_ended
+
+
+def test_ports_begin_again_where_there_are_no_more() -> None:
+    net = MemoryNet(Clock())
+    ports = [net.port() for _ in range(60_000)]
+    assert max(ports) < 65_536 and len(set(ports)) > 20_000
