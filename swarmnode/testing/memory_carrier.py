@@ -53,7 +53,7 @@ class MemoryNet:
         return self._numbers
 
     def port(self) -> int:
-        """The port of one end of a new connection. They begin again where there are no more, as systems do."""
+        """The port of one end of a new connection; they begin again when they are used up."""
         self._ports = FIRST_PORT if self._ports >= LAST_PORT else self._ports + 1
         return self._ports
 
