@@ -57,12 +57,12 @@ class ReportPeers:
         self._score, self._now, self._stamp = score, now, stamp
 
     def peers(self) -> list[dict[str, Any]]:
-        """Those connected, and then those that the swarm knows to be alive; never this node. At most
-        `MAX_SHOWN`."""
+        """Those connected, then those that the swarm has heard alive; never this node. At most `MAX_SHOWN`.
+        Whoever is known by its own word alone is left out: anybody can make up names."""
         members = {member.peer: member for member in self._swarm.members()}
         connected = self._host.peers()
         shown = [self._connected(peer, members.pop(peer, None)) for peer in connected[:MAX_SHOWN]]
-        others = [member for member in members.values() if member.peer not in connected]
+        others = [member for member in members.values() if member.heard and member.peer not in connected]
         return shown + [self._member(member) for member in others[: MAX_SHOWN - len(shown)]]
 
     def _connected(self, peer: str, member: SwarmMember | None) -> dict[str, Any]:

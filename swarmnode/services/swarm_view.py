@@ -22,7 +22,7 @@ class BroadcastLike(Protocol):
 class SwarmMember:
     """One member at a moment. state: `alive` or `suspect`. rtt: seconds, measured or predicted; None when
     nobody knows. known: `direct`, `gossip` or `view`. since: monotonic seconds. facts: a digest of what else
-    it says of itself."""
+    it says of itself. heard: not known by its own word alone."""
 
     peer: str
     addresses: tuple[Multiaddr, ...]
@@ -33,6 +33,7 @@ class SwarmMember:
     since: float
     facts: bytes
     sequence: int
+    heard: bool = True
 
 
 class SwarmListener(Protocol):

@@ -276,6 +276,7 @@ class TrackSwarm:
             member.since,
             member.facts,
             member.sequence,
+            member.heard,
         )
 
     def _tell(self, what: str, member: Member, *more: Any) -> None:

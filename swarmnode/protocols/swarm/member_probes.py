@@ -81,7 +81,7 @@ class Probes:
         if hears:
             self._probe = None
             if entry is not None:
-                entry.checked = now + CHECKED_SECONDS
+                entry.checked, entry.heard = now + CHECKED_SECONDS, True
             return []
         return [] if probe.waiting else self._reach(probe, entry, now)
 
@@ -94,7 +94,7 @@ class Probes:
         if entry is None:
             return False
         if reached:
-            entry.checked = now + CHECKED_SECONDS
+            entry.checked, entry.heard = now + CHECKED_SECONDS, True
             return False
         if now < self._doubt_from:
             return False

@@ -27,7 +27,8 @@ def digest_of(statement: bytes) -> int:
 @dataclass(slots=True)
 class Entry:
     """A member. lease: when it is gone unless it is heard of; None while nobody doubts it. doubted: the
-    highest sequence that is. checked: until when it counts as heard of."""
+    highest sequence that is. checked: until when it counts as heard of. heard: we, or a third party, heard it
+    itself; until then it is a name that anybody may have made up."""
 
     claim: Claim
     known: Known
@@ -35,6 +36,7 @@ class Entry:
     checked: float
     lease: float | None = None
     doubted: int = -1
+    heard: bool = False
 
     def snapshot(self) -> Member:
         """As others may keep it."""
@@ -47,6 +49,7 @@ class Entry:
             self.known,
             self.lease is not None,
             self.since,
+            self.heard or self.known is Known.DIRECT,
         )
 
 
@@ -128,9 +131,11 @@ class MemberTable:
         return len(self._entries) >= MAX_MEMBERS
 
     def least_certain(self) -> str | None:
-        """Of those known by hearsay, the one heard of longest ago."""
-        hearsay = [(e.checked, peer) for peer, e in self._entries.items() if e.known is not Known.DIRECT]
-        return min(hearsay)[1] if hearsay else None
+        """Of those known by hearsay, one that nobody has heard, or else the one heard of longest ago."""
+        hearsay = [
+            (e.heard, e.checked, peer) for peer, e in self._entries.items() if e.known is not Known.DIRECT
+        ]
+        return min(hearsay)[2] if hearsay else None
 
     def knows(self, statement: bytes) -> bool:
         """Whether these very bytes are what a member said last: they need not be checked again."""

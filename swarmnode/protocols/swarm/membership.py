@@ -190,7 +190,7 @@ class Membership:
         entry = self._table.get(peer)
         if entry is None:
             return []
-        entry.known = Known.DIRECT
+        entry.known, entry.heard = Known.DIRECT, True
         self._doubts.end(peer, entry)
         return [MemberChanged(entry.snapshot())]
 
@@ -277,7 +277,7 @@ class Membership:
             self._word.reborn(now)
         # What was handed on says nothing of now; what the subject has just said does.
         checked = now if known is Known.VIEW else now + CHECKED_SECONDS
-        entry = Entry(claim, Known.DIRECT if heard else known, now, checked)
+        entry = Entry(claim, Known.DIRECT if heard else known, now, checked, heard=heard)
         self._table.put(entry)
         return [*effects, MemberJoined(entry.snapshot())]
 

@@ -30,7 +30,7 @@ class Gone(Enum):
 @dataclass(frozen=True, slots=True)
 class Member:
     """One member at a moment. suspected: it will be gone soon unless it is heard of. since: monotonic seconds
-    at which it joined, in our view."""
+    at which it joined, in our view. heard: not by its own word alone; we or a third party heard it."""
 
     peer: str
     sequence: int
@@ -40,6 +40,7 @@ class Member:
     known: Known
     suspected: bool
     since: float
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

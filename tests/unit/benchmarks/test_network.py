@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.network import GOALS, arguments, verdicts
+from benchmarks.network import arguments
+from benchmarks.network_goals import GOALS, verdicts
 
 
 def test_a_median_is_held_against_its_bound() -> None:

@@ -15,6 +15,7 @@ from swarmnode.protocols.swarm.membership import CLAIMS_A_MINUTE, Membership
 from swarmnode.protocols.swarm.membership_vocabulary import (
     About,
     Alive,
+    AskProbe,
     AskView,
     Begin,
     Claimed,
@@ -223,3 +224,38 @@ def test_the_pages_of_a_view_are_asked_one_after_the_other():
     # A peer that goes back in the list would keep us asking.
     one.handle(Viewed("a", (), "c"), 1.3)
     assert of(AskView, one.handle(None, 1.5)) == []
+
+
+def test_who_is_known_by_its_own_word_alone_is_not_heard_yet():
+    one = machine()
+    one.handle(claim("made-up"), 0.0)
+    one.handle(claim("friend"), 0.0)
+    one.handle(Connected("friend"), 0.0)
+    assert {m.peer: m.heard for m in one.members()} == {"made-up": False, "friend": True}
+    one.handle(Disconnected("friend", in_order=True), 1.0)
+    assert {m.peer: m.heard for m in one.members()} == {"made-up": False, "friend": True}
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_a_third_party_can_say_that_it_hears_it(hears: bool):
+    one, asked, now = machine(), [], 0.0
+    one.handle(claim("stranger"), now)
+    one.handle(Connected("friend"), now)
+    one.handle(claim("friend"), now)
+    while not asked and now < 600:
+        now += 1.0
+        asked = [probe for probe in of(AskProbe, one.handle(None, now)) if probe.peer == "stranger"]
+    one.handle(Probed("friend", "stranger", hears), now)
+    assert next(m.heard for m in one.members() if m.peer == "stranger") is hears
+
+
+def test_names_that_nobody_has_heard_go_first(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(member_table, "MAX_MEMBERS", 2)
+    one = machine()
+    one.handle(Connected("old"), 0.0)
+    one.handle(claim("old"), 0.0)
+    one.handle(Disconnected("old", in_order=True), 0.0)
+    one.handle(claim("made-up"), 5.0)
+    one.handle(Connected("new"), 5.0)
+    one.handle(claim("new"), 5.0)
+    assert sorted(member.peer for member in one.members()) == ["new", "old"]
