@@ -60,8 +60,9 @@ log = get_logger("swarm")
 
 #: How often our own addresses and facts are looked at, seconds.
 LOOK_SECONDS = 30.0
-#: How often a move in round-trip time is told at most.
-TELL_SECONDS = 60.0
+#: How often a move in round-trip time is told at most: later and later, because places settle, and because
+#: what everybody tells everybody is most of what an idle swarm says.
+TELL_SECONDS, TELL_FACTOR, MOST_TELL_SECONDS = 60.0, 4.0, 3600.0
 #: Nobody's sequence, which is milliseconds of Unix time, can be ahead of our clock by more.
 MAX_AHEAD_MS = 300_000
 #: Requests of one peer that are answered in a minute.
@@ -97,6 +98,7 @@ class TrackSwarm:
         )
         self._driver = Driver("membership", self._machine, clock, self._effects(), self._failed)
         self._place, self._told, self._told_at = START, START, clock.seconds()
+        self._tell_after = TELL_SECONDS
         self._heard: dict[str, float] = {}
         self._opened: OrderedDict[bytes, Claim | Suspicion | None] = OrderedDict()
         self._askers = TokenBuckets(REQUESTS_A_MINUTE)
@@ -258,8 +260,9 @@ class TrackSwarm:
     def _look(self) -> None:
         """Addresses come and go with interfaces; places move as round trips are measured."""
         now = self._clock.seconds()
-        if now - self._told_at >= TELL_SECONDS and worth_telling(self._told, self._place):
+        if now - self._told_at >= self._tell_after and worth_telling(self._told, self._place):
             self._told, self._told_at = self._place, now
+            self._tell_after = min(self._tell_after * TELL_FACTOR, MOST_TELL_SECONDS)
         self._driver.post(Say(self._about()))
         self._timer = self._clock.callLater(LOOK_SECONDS, self._look)
 

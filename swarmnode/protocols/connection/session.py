@@ -80,7 +80,7 @@ class Session:
         self._channel = channel
         self._yamux = Yamux(initiator)
         self._streams = Streams(self._yamux, serves)
-        self._liveness = Liveness(now)
+        self._liveness = Liveness(now, dialled=initiator)
         self._full, self._more = full, False
         self._leaving: float | None = None  # until when a peer that goes away is waited for
         self._pings = 0

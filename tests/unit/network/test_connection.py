@@ -421,7 +421,7 @@ def test_a_dead_peer_is_noticed_within_ten_seconds() -> None:
     _, receiver = opened(net)
     net.run()
     net.clock.pump([0.25] * 48)
-    assert net.owners[0].silences == [4.5, 5.5, 6.5, 7.5, 8.5, 9.5]
+    assert net.owners[0].silences == [4.25, 5.25, 6.25, 7.25, 8.25, 9.25]
     assert [error.code for error in net.owners[0].closed_with] == ["peer_silent"]
     assert receiver.told[-1] == "peer_silent" and net.ends[0].transport.aborted
 

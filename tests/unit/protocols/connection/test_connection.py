@@ -316,7 +316,7 @@ def test_an_idle_connection_stays_up() -> None:
 def test_a_dead_peer_is_noticed() -> None:
     both = opened(pair())
     both.wait(both.dialler, 20.0)
-    assert [quiet.seconds for quiet in both.dialler.of(Quiet)] == [4.5, 5.5, 6.5, 7.5, 8.5, 9.5]
+    assert [quiet.seconds for quiet in both.dialler.of(Quiet)] == [4.25, 5.25, 6.25, 7.25, 8.25, 9.25]
     assert both.closed[0].code == "peer_silent" and isinstance(both.closed[0], Unavailable)
     assert both.dialler.told[-2:] == [StreamLost(2, both.closed[0]), Closed(both.closed[0])]
 

@@ -73,3 +73,18 @@ def test_an_allowance_is_a_burst_and_a_rate() -> None:
         allowance.spend(10.6)
     for now in range(20, 40):
         allowance.spend(now / 1.0)
+
+
+def test_the_side_that_dialled_asks_for_both():
+    dialled, listened = Liveness(0.0, dialled=True), Liveness(0.0)
+    asked = {"dialled": 0, "listened": 0}
+    for tick in range(1, 2401):
+        now = tick / 20
+        for name, one, other in (("dialled", dialled, listened), ("listened", listened, dialled)):
+            if now >= one.deadline and one.look(now) is Finding.PING:
+                asked[name] += 1
+                other.heard(now)
+                one.heard(now)
+                one.answered(now)
+    # Each measures now and then for itself; the rest is asked by one side.
+    assert asked["listened"] <= 5 < 40 <= asked["dialled"]
