@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from structlog import get_logger
+
 from swarmnode.policy.addresses import is_dialable
 from swarmnode.policy.peer_book import (
     DIALLED,
@@ -29,6 +31,8 @@ Listener = Callable[[str], None]
 HEARSAY = ("exchange", "dht", "cache")
 #: Claims looked at in one go about one peer.
 MAX_CLAIMS = 64
+
+log = get_logger("peers")
 
 
 class PeerBook:
@@ -174,7 +178,11 @@ class PeerBook:
             for other in evicted(self.all_facts()):
                 del self._entries[other]
         for listener in list(self._listeners):
-            listener(peer)
+            try:
+                listener(peer)
+            except Exception as error:
+                # What others make of it must not keep the book from being kept.
+                log.error("a listener to the peer book failed", peer=peer, exc_info=error)
 
 
 class _Entry:

@@ -226,3 +226,15 @@ def _proven(bench: Bench) -> list:  # type: ignore[type-arg]
     facts = bench.book.facts(BOB)
     assert facts is not None
     return [one for one in facts.addresses if one.succeeded is not None]
+
+
+def test_a_listener_that_fails_harms_nobody(bench: Bench) -> None:
+    told: list[str] = []
+
+    def fail(peer: str) -> None:
+        raise RuntimeError("a bug")
+
+    bench.book.watch(fail)
+    bench.book.watch(told.append)
+    bench.book.heard(BOB, [at(1)], "mdns")
+    assert told == [BOB] and bench.book.addresses(BOB) == (at(1),)
